@@ -1,0 +1,1 @@
+"""Everything that one run does, in the order in which data flows."""

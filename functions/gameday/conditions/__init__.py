@@ -1,0 +1,1 @@
+"""The conditions: one file for each kind, with its enable, disable and evidence."""

@@ -1,0 +1,390 @@
+"""The condition whose switch is an AppConfig freeform profile.
+
+Enabling is a deployment with a strategy of no duration and a bake longer than any run: the
+bake is the run. While it lasts AppConfig takes no other deployment to the environment, and its
+own monitors roll back on an alarm. Disabling is StopDeployment with AllowRevert, which
+restores what was there before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict
+
+from gameday.conditions.failure_lambda import RULES
+from gameday.errors import (
+    ConditionNotDisabled,
+    ConditionNotEnabled,
+    ConfigurationChanged,
+    RunRefused,
+    RunStopped,
+)
+from gameday.experiment import AppConfigCondition
+
+if TYPE_CHECKING:
+    from mypy_boto3_appconfig import AppConfigClient
+    from mypy_boto3_appconfigdata import AppConfigDataClient
+
+_IN_PROGRESS = {"VALIDATING", "DEPLOYING", "BAKING", "ROLLING_BACK"}
+_ENDED_OFF = {"ROLLED_BACK", "REVERTED"}
+_POLL_SECONDS = 1.0
+
+
+class Target(BaseModel):
+    """Where the switch is and what was there before: enough to restore it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    application_id: str
+    environment_id: str
+    profile_id: str
+    latest_deployment: int
+    resting_sha256: str
+
+    @property
+    def lock(self) -> str:
+        """What one run at a time may hold: AppConfig deploys to an environment one at a time."""
+        return f"appconfig/{self.application_id}/{self.environment_id}"
+
+
+class Change(BaseModel):
+    """What a run did to its target, as far as it is known.
+
+    `version` is known before the deployment starts, `deployment` only after: what lies between
+    is found again by the version and the description, which name this run alone.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    deployment: int | None = None
+
+
+@dataclass(frozen=True)
+class AppConfig:
+    """The two faces of the service, and the strategy with which conditions are deployed."""
+
+    control: AppConfigClient
+    data: AppConfigDataClient
+    strategy_id: str
+    timeout_seconds: float = 60.0
+
+    # -- before ---------------------------------------------------------------------------
+
+    def examine(self, condition: AppConfigCondition) -> Target:
+        """Find the target and make sure that it may be changed now.
+
+        Raises:
+            RunRefused: with every reason and what to do about each.
+        """
+        application = self._named(
+            condition.application, self._applications(), "application", "the account"
+        )
+        inside = f"application {condition.application!r}"
+        environment = self._named(
+            condition.environment,
+            self._pages("list_environments", ApplicationId=application),
+            "environment",
+            inside,
+        )
+        profile = self._named(
+            condition.profile,
+            self._pages("list_configuration_profiles", ApplicationId=application),
+            "configuration profile",
+            inside,
+        )
+        latest = self._newest_deployment(application, environment)
+        if latest and latest["State"] in _IN_PROGRESS:
+            raise RunRefused(
+                [
+                    f"deployment {latest['DeploymentNumber']} to environment "
+                    f"{condition.environment!r} is in progress ({latest['State']}): "
+                    "wait until it is complete, or stop it"
+                ]
+            )
+        resting = self._served(application, environment, profile)
+        _refuse_unless_resting(condition, resting)
+        return Target(
+            application_id=application,
+            environment_id=environment,
+            profile_id=profile,
+            latest_deployment=latest["DeploymentNumber"] if latest else 0,
+            resting_sha256=_sha256(resting),
+        )
+
+    def _applications(self) -> Iterator[Mapping[str, Any]]:
+        return self._pages("list_applications")
+
+    def _pages(self, operation: Any, **arguments: str) -> Iterator[Mapping[str, Any]]:
+        for page in self.control.get_paginator(operation).paginate(**arguments):
+            yield from page["Items"]
+
+    def _named(self, wanted: str, found: Iterator[Mapping[str, Any]], what: str, where: str) -> str:
+        names = {}
+        for item in found:
+            if wanted in (item["Id"], item["Name"]):
+                return str(item["Id"])
+            names[item["Name"]] = item["Id"]
+        known = ", ".join(sorted(names)) or "none"
+        raise RunRefused(
+            [f"there is no AppConfig {what} {wanted!r} in {where} (it has: {known}); create it"]
+        )
+
+    # -- do -------------------------------------------------------------------------------
+
+    def enable(
+        self,
+        condition: AppConfigCondition,
+        target: Target,
+        run_id: str,
+        expires_at: float,
+        change: Change | None,
+        remember: Callable[[Change], None],
+    ) -> Change:
+        """Turn the condition on and wait until AppConfig serves it.
+
+        `remember` is called before the deployment and after it; whatever it raises stops the
+        enabling, and a deployment that was started by then is stopped again. Called again
+        after a lost answer, it goes on with the deployment of the first call.
+
+        Raises:
+            ConditionNotEnabled: AppConfig did not serve it in time, or rolled it back.
+            ConfigurationChanged: somebody else deployed since the run was armed.
+        """
+        if change is None:
+            change = Change(version=self._create_version(condition, target, run_id, expires_at))
+            remember(change)
+        if change.deployment is None:
+            change = change.model_copy(
+                update={"deployment": self._start(target, change.version, run_id)}
+            )
+            self._remember_or_stop(target, change, run_id, remember)
+        self._await_served(target, change)
+        return change
+
+    def _remember_or_stop(
+        self, target: Target, change: Change, run_id: str, remember: Callable[[Change], None]
+    ) -> None:
+        # An undo that came between the start and this line saw no deployment: it is ours to stop.
+        try:
+            remember(change)
+        except RunStopped:
+            self.disable(target, change, run_id)
+            raise
+
+    def _create_version(
+        self, condition: AppConfigCondition, target: Target, run_id: str, expires_at: float
+    ) -> int:
+        content = RULES[condition.format].complete(condition.configuration)
+        answer = self.control.create_hosted_configuration_version(
+            ApplicationId=target.application_id,
+            ConfigurationProfileId=target.profile_id,
+            Content=json.dumps({**content, "expires_at": int(expires_at)}).encode(),
+            ContentType="application/json",
+            Description=_description(run_id),
+        )
+        return answer["VersionNumber"]
+
+    def _start(self, target: Target, version: int, run_id: str) -> int:
+        try:
+            answer = self.control.start_deployment(  # type: ignore[call-arg] # LatestDeploymentNumber
+                ApplicationId=target.application_id,
+                EnvironmentId=target.environment_id,
+                ConfigurationProfileId=target.profile_id,
+                ConfigurationVersion=str(version),
+                DeploymentStrategyId=self.strategy_id,
+                Description=_description(run_id),
+                LatestDeploymentNumber=target.latest_deployment,  # compare and set
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConflictException":
+                raise
+            ours = self._find(target, version, run_id)
+            if ours is None:
+                raise ConfigurationChanged(
+                    "somebody else deployed to the environment after this run was armed; "
+                    "the condition was not enabled"
+                ) from error
+            return ours
+        return answer["DeploymentNumber"]
+
+    def _await_served(self, target: Target, change: Change) -> None:
+        for state in self._states(target, _number(change)):
+            if state in {"BAKING", "COMPLETE"}:
+                return
+            if state in _ENDED_OFF | {"ROLLING_BACK"}:
+                raise ConditionNotEnabled(
+                    f"AppConfig rolled deployment {change.deployment} back while it was enabled: "
+                    "look at the monitors of the environment"
+                )
+        raise ConditionNotEnabled(
+            f"deployment {change.deployment} was not served within {self.timeout_seconds:g} s"
+        )
+
+    # -- undo -----------------------------------------------------------------------------
+
+    def disable(self, target: Target, change: Change | None, run_id: str) -> str:
+        """Turn the condition off and prove it by reading back what the target is served.
+
+        Idempotent, and harmless when nothing was enabled.
+
+        Returns:
+            The state in which the deployment was found: `BAKING` in a run that went well;
+            `ROLLED_BACK` when somebody else (a person, a monitor) had turned it off before;
+            `NEVER` when it was never started.
+
+        Raises:
+            ConfigurationChanged: somebody else deployed over it; nothing was touched.
+            ConditionNotDisabled: it is not proven off; call again.
+        """
+        number = change and (change.deployment or self._find(target, change.version, run_id))
+        if not change or not number:
+            return "NEVER"
+        found = self._state(target, number)
+        if found not in _ENDED_OFF:
+            self._refuse_to_overwrite(target, number)
+            self._stop(target, number)
+        self._prove_off(target, number)
+        return found
+
+    def _stop(self, target: Target, number: int) -> None:
+        try:
+            self.control.stop_deployment(
+                ApplicationId=target.application_id,
+                EnvironmentId=target.environment_id,
+                DeploymentNumber=number,
+                AllowRevert=True,
+            )
+        except ClientError as error:
+            # Somebody else's stop came first, or the answer to ours was lost: the states tell.
+            if error.response["Error"]["Code"] not in {"BadRequestException", "ConflictException"}:
+                raise
+
+    def _refuse_to_overwrite(self, target: Target, number: int) -> None:
+        newest = self._newest_deployment(
+            target.application_id, target.environment_id, target.profile_id
+        )
+        if newest and newest["DeploymentNumber"] > number:
+            raise ConfigurationChanged(
+                f"deployment {newest['DeploymentNumber']} replaced the condition's deployment "
+                f"{number}: it is not ours to revert"
+            )
+
+    def _prove_off(self, target: Target, number: int) -> None:
+        for state in self._states(target, number):
+            if state in _ENDED_OFF:
+                break
+        else:
+            raise ConditionNotDisabled(f"deployment {number} is still {state}")
+        served = self._served(target.application_id, target.environment_id, target.profile_id)
+        if _sha256(served) == target.resting_sha256:
+            return
+        self._refuse_to_overwrite(target, number)
+        raise ConditionNotDisabled(
+            f"deployment {number} is {state}, but the target is not served its resting "
+            "configuration"
+        )
+
+    # -- the service ----------------------------------------------------------------------
+
+    def _states(self, target: Target, number: int) -> Iterator[str]:
+        """The states of a deployment, until the timeout; always at least one."""
+        until = time.monotonic() + self.timeout_seconds
+        while True:
+            yield self._state(target, number)
+            if time.monotonic() > until:
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def _state(self, target: Target, number: int) -> str:
+        return str(self._deployment(target, number)["State"])
+
+    def _deployment(self, target: Target, number: int) -> Any:
+        return self.control.get_deployment(
+            ApplicationId=target.application_id,
+            EnvironmentId=target.environment_id,
+            DeploymentNumber=number,
+        )
+
+    def _deployments(self, application: str, environment: str) -> list[Mapping[str, Any]]:
+        found = self._pages(
+            "list_deployments", ApplicationId=application, EnvironmentId=environment
+        )
+        return sorted(found, key=lambda item: item["DeploymentNumber"], reverse=True)
+
+    def _newest_deployment(
+        self, application: str, environment: str, profile: str | None = None
+    ) -> Mapping[str, Any] | None:
+        for item in self._deployments(application, environment):
+            if profile is None:
+                return item
+            full = self.control.get_deployment(
+                ApplicationId=application,
+                EnvironmentId=environment,
+                DeploymentNumber=item["DeploymentNumber"],
+            )
+            if full["ConfigurationProfileId"] == profile:
+                return item
+        return None
+
+    def _find(self, target: Target, version: int, run_id: str) -> int | None:
+        """The deployment that this run started, if it did."""
+        for item in self._deployments(target.application_id, target.environment_id):
+            number = int(item["DeploymentNumber"])
+            if number <= target.latest_deployment:
+                return None
+            full = self._deployment(target, number)
+            if full["ConfigurationVersion"] == str(version) and full.get(
+                "Description"
+            ) == _description(run_id):
+                return number
+        return None
+
+    def _served(self, application: str, environment: str, profile: str) -> bytes:
+        """What a client that starts now is served; empty when nothing was ever deployed."""
+        token = self.data.start_configuration_session(
+            ApplicationIdentifier=application,
+            EnvironmentIdentifier=environment,
+            ConfigurationProfileIdentifier=profile,
+        )["InitialConfigurationToken"]
+        return self.data.get_latest_configuration(ConfigurationToken=token)["Configuration"].read()
+
+
+def _refuse_unless_resting(condition: AppConfigCondition, content: bytes) -> None:
+    where = f"profile {condition.profile!r} in environment {condition.environment!r}"
+    if not content:
+        raise RunRefused(
+            [f"{where} has no resting configuration: deploy one in which every mode is off first"]
+        )
+    try:
+        resting = json.loads(content)
+        injected = RULES[condition.format].modes(resting)
+    except (ValueError, AttributeError):
+        raise RunRefused(
+            [f"the resting configuration of {where} is no {condition.format} document: mend it"]
+        ) from None
+    if injected:
+        raise RunRefused(
+            [f"{where} already injects {', '.join(injected)}: deploy a configuration that is off"]
+        )
+
+
+def _description(run_id: str) -> str:
+    return f"gameday run {run_id}"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _number(change: Change) -> int:
+    if change.deployment is None:
+        raise ValueError("the deployment has no number yet")
+    return change.deployment

@@ -1,0 +1,273 @@
+"""The configuration formats of failure-lambda, checked by that library's own rules.
+
+The library drops what it does not understand and says so, at most, in a log line of the
+target: a fault that never happens. So everything it would drop is refused here, with the
+reason. Rules of 0.4.4: `lib/failure.js`; of 1.0.0: `src/config.ts` (`validateFlagValue`,
+`parseFlags`).
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeIs
+
+from gameday.errors import Fault
+
+Configuration = Mapping[str, Any]
+_Check = Callable[[Any], str | None]
+
+
+class Unusable(ValueError):
+    """Raised when the library would ignore or misread a configuration; carries every fault."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(str(fault) for fault in faults))
+
+
+def _is_number(value: object) -> TypeIs[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(minimum: float, maximum: float, *, exclusive: bool = False) -> _Check:
+    def check(value: Any) -> str | None:
+        inside = _is_number(value) and (minimum < value if exclusive else minimum <= value)
+        if inside and value <= maximum:
+            return None
+        least = "more than" if exclusive else "at least"
+        most = "" if maximum == float("inf") else f" and at most {maximum:g}"
+        return f"must be a number of {least} {minimum:g}{most}"
+
+    return check
+
+
+def _integer(minimum: int, maximum: int) -> _Check:
+    def check(value: Any) -> str | None:
+        if isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= maximum:
+            return None
+        return f"must be a whole number from {minimum} to {maximum}: the library drops all else"
+
+    return check
+
+
+def _text(value: Any) -> str | None:
+    return None if isinstance(value, str) else "must be a string"
+
+
+def _boolean(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "must be true or false, not a string or a number"
+
+
+_NESTED_QUANTIFIER = re.compile(r"\((?:[^()\\]|\\.)*[*+}](?:[^()\\]|\\.)*\)[*+{]")
+
+
+def _host_patterns(value: Any) -> str | None:
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+        return "must be a list of at least one regular expression: an empty one denies nothing"
+    for pattern in value:
+        if len(pattern) > 512:
+            return f"{pattern[:40]!r}… is longer than 512 characters: the library drops the flag"
+        if _NESTED_QUANTIFIER.search(pattern):
+            return f"{pattern!r} nests quantifiers: the library drops the flag"
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            return f"{pattern!r} is no regular expression: {error}"
+    return None
+
+
+_OPERATORS = ("eq", "exists", "startsWith", "regex")
+
+
+def _match(value: Any) -> str | None:
+    if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
+        return "must be a list of {path, operator, value}"
+    for rule in value:
+        operator = rule.get("operator", "eq")
+        if not isinstance(rule.get("path"), str) or operator not in _OPERATORS:
+            return f"each needs a path and an operator of {', '.join(_OPERATORS)}"
+        if operator != "exists" and not isinstance(rule.get("value"), str):
+            return f"operator {operator} needs a value, a string"
+    return None
+
+
+@dataclass(frozen=True)
+class _Mode:
+    """The attributes of one mode, and those without which it does nothing."""
+
+    attributes: Mapping[str, _Check]
+    required: tuple[str, ...] = ()
+
+
+_MILLISECONDS = _number(0, float("inf"))
+_MEGABYTES = _number(0, 10_240, exclusive=True)
+_STATUS = _integer(100, 599)
+
+_COMMON_1: Mapping[str, _Check] = {
+    "enabled": _boolean,
+    "percentage": _integer(0, 100),
+    "match": _match,
+}
+MODES_1: Mapping[str, _Mode] = {
+    "latency": _Mode(
+        {"min_latency": _MILLISECONDS, "max_latency": _MILLISECONDS}, ("max_latency",)
+    ),
+    "exception": _Mode({"exception_msg": _text}),
+    "statuscode": _Mode({"status_code": _STATUS}),
+    "diskspace": _Mode({"disk_space": _MEGABYTES}),
+    "denylist": _Mode({"deny_list": _host_patterns}, ("deny_list",)),
+    "timeout": _Mode({"timeout_buffer_ms": _MILLISECONDS}),
+    "corruption": _Mode({"body": _text}),
+}
+
+_COMMON_0: Mapping[str, _Check] = {
+    "isEnabled": _boolean,
+    "failureMode": _text,
+    "rate": _number(0, 1),
+}
+MODES_0: Mapping[str, _Mode] = {
+    "latency": _Mode(
+        {"minLatency": _MILLISECONDS, "maxLatency": _MILLISECONDS}, ("minLatency", "maxLatency")
+    ),
+    "exception": _Mode({"exceptionMsg": _text}, ("exceptionMsg",)),
+    "statuscode": _Mode({"statusCode": _STATUS}, ("statusCode",)),
+    "diskspace": _Mode({"diskSpace": _MEGABYTES}, ("diskSpace",)),
+    "denylist": _Mode({"denylist": _host_patterns}, ("denylist",)),
+}
+_ATTRIBUTES_0 = {
+    name: check for mode in MODES_0.values() for name, check in mode.attributes.items()
+}
+
+
+def check_1(configuration: Configuration) -> None:
+    """Refuse a 1.x configuration of which the library would drop or ignore anything.
+
+    Raises:
+        Unusable: with every fault, `field` relative to the configuration.
+    """
+    faults = [fault for name, flag in configuration.items() for fault in _flag_faults(name, flag)]
+    if not faults and not modes_1(configuration):
+        faults = [Fault("", "turns nothing on: enable one mode, at more than 0 percent")]
+    if faults:
+        raise Unusable(faults)
+
+
+def _flag_faults(name: str, flag: Any) -> Iterator[Fault]:
+    mode = MODES_1.get(name)
+    if mode is None:
+        old = " (this looks like the format failure-lambda-0)" if name in _COMMON_0 else ""
+        yield Fault(name, f"is no mode: {', '.join(MODES_1)}{old}", flag)
+        return
+    if not isinstance(flag, dict):
+        yield Fault(name, "must be an object with at least enabled", flag)
+        return
+    yield from _attribute_faults(f"{name}.", flag, {**_COMMON_1, **mode.attributes})
+    if "enabled" not in flag:
+        yield Fault(f"{name}.enabled", "is missing: the library drops a flag without it")
+    if flag.get("enabled") is True:
+        yield from _missing(f"{name}.", flag, mode)
+    low, high = flag.get("min_latency", 0), flag.get("max_latency", 0)
+    if name == "latency" and _is_number(low) and _is_number(high) and low > high > 0:
+        yield Fault("latency.max_latency", f"must be at least min_latency ({low})", high)
+
+
+def _attribute_faults(
+    prefix: str, values: Configuration, checks: Mapping[str, _Check]
+) -> Iterator[Fault]:
+    for name, value in values.items():
+        if name not in checks:
+            yield Fault(
+                f"{prefix}{name}",
+                f"is ignored by the library; known here: {', '.join(checks)}",
+                value,
+            )
+        elif message := checks[name](value):
+            yield Fault(f"{prefix}{name}", message, value)
+
+
+def _missing(prefix: str, values: Configuration, mode: _Mode) -> Iterator[Fault]:
+    for name in mode.required:
+        if not values.get(name):
+            yield Fault(f"{prefix}{name}", "is missing: without it the mode injects nothing")
+
+
+def check_0(configuration: Configuration) -> None:
+    """Refuse a 0.x configuration of which the library would drop or ignore anything.
+
+    Raises:
+        Unusable: with every fault, `field` relative to the configuration.
+    """
+    faults = list(_attribute_faults("", configuration, {**_COMMON_0, **_ATTRIBUTES_0}))
+    named = configuration.get("failureMode")
+    mode = MODES_0.get(named) if isinstance(named, str) else None
+    if mode is None:
+        was = (
+            "; blacklist became denylist in 0.3.0 and is ignored since"
+            if named == "blacklist"
+            else ""
+        )
+        faults.append(Fault("failureMode", f"must be one of {', '.join(MODES_0)}{was}", named))
+    else:
+        faults.extend(_missing("", configuration, mode))
+    if configuration.get("isEnabled") is not True:
+        faults.append(
+            Fault("isEnabled", "must be true, else nothing is on", configuration.get("isEnabled"))
+        )
+    if not configuration.get("rate"):
+        faults.append(Fault("rate", "must be more than 0: without it the library never injects"))
+    low, high = configuration.get("minLatency"), configuration.get("maxLatency")
+    if _is_number(low) and _is_number(high) and low > high:
+        faults.append(Fault("maxLatency", f"must be at least minLatency ({low})", high))
+    if faults:
+        raise Unusable(faults)
+
+
+def modes_1(configuration: Configuration) -> tuple[str, ...]:
+    """The modes that a 1.x configuration injects: enabled, and at more than 0 percent."""
+    return tuple(
+        name
+        for name in MODES_1
+        if isinstance(flag := configuration.get(name), dict)
+        and flag.get("enabled") is True
+        and flag.get("percentage", 100) != 0
+    )
+
+
+def modes_0(configuration: Configuration) -> tuple[str, ...]:
+    """The mode that a 0.x configuration injects, or none."""
+    on = configuration.get("isEnabled") is True
+    mode = configuration.get("failureMode")
+    return (mode,) if on and isinstance(mode, str) and mode in MODES_0 else ()
+
+
+def complete_1(configuration: Configuration) -> dict[str, Any]:
+    """The configuration with every mode explicit, so that none stays on by omission."""
+    return {name: dict(configuration.get(name, {"enabled": False})) for name in MODES_1}
+
+
+def complete_0(configuration: Configuration) -> dict[str, Any]:
+    """The configuration as it is: in 0.x one mode at a time is on."""
+    return dict(configuration)
+
+
+class Format(StrEnum):
+    """Which of the two incompatible formats the target reads; the other one does nothing there."""
+
+    FAILURE_LAMBDA_0 = "failure-lambda-0"
+    FAILURE_LAMBDA_1 = "failure-lambda-1"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What there is to know of one format."""
+
+    check: Callable[[Configuration], None]
+    modes: Callable[[Configuration], tuple[str, ...]]
+    complete: Callable[[Configuration], dict[str, Any]]
+
+
+RULES: Mapping[Format, Rules] = {
+    Format.FAILURE_LAMBDA_0: Rules(check_0, modes_0, complete_0),
+    Format.FAILURE_LAMBDA_1: Rules(check_1, modes_1, complete_1),
+}

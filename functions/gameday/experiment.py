@@ -1,0 +1,404 @@
+"""The experiment: the document that a user writes, its rules and the plan of one run.
+
+Pure: no client, no clock, no environment. `parse` is the one door from a document to an
+`Experiment`; it reports every fault at once.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from gameday.conditions.failure_lambda import RULES, Format, Unusable
+from gameday.errors import Fault, InvalidExperiment
+
+MAXIMUM_RUN_SECONDS = 3600
+"""The longest run that is planned; the state machine's timeout and AppConfig's bake exceed it."""
+
+_LONGEST_WINDOW_SECONDS = 600
+"""One load worker is one Lambda of at most 900 s: window, warm-up and the wait for the minute."""
+
+_OVERHEAD_SECONDS = 240
+"""What the steps themselves may take: cold starts, deployments, retries."""
+
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_STATISTIC = re.compile(
+    r"SampleCount|Sum|Average|Minimum|Maximum|IQM"
+    r"|(p|tm|wm|tc|ts)\d{1,2}(\.\d{1,10})?"
+    r"|(TM|WM|TC|TS)\(\d*(\.\d+)?%?:\d*(\.\d+)?%?\)"
+    r"|PR\(\d*(\.\d+)?:\d*(\.\d+)?\)"
+)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Phase(StrEnum):
+    """When the load was generated; a dimension of its metrics."""
+
+    BASELINE = "baseline"
+    CONDITION = "condition"
+    RECOVERY = "recovery"
+
+
+class LoadMetric(StrEnum):
+    """What the load itself publishes: milliseconds, or a count of requests."""
+
+    LATENCY = "Latency"
+    REQUESTS = "Requests"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+class Operator(StrEnum):
+    """How an observed value must stand to the threshold."""
+
+    LESS = "<"
+    AT_MOST = "<="
+    GREATER = ">"
+    AT_LEAST = ">="
+
+
+class AppConfigCondition(_Model):
+    """A fault that the target's injector reads from an AppConfig freeform profile."""
+
+    kind: Literal["appconfig"]
+    application: str = Field(min_length=1, max_length=64, description="Name or id.")
+    environment: str = Field(min_length=1, max_length=64, description="Name or id.")
+    profile: str = Field(min_length=1, max_length=128, description="Name or id.")
+    function: str = Field(
+        min_length=1,
+        max_length=140,
+        description="The Lambda function whose injector counts what it injected: the evidence.",
+    )
+    format: Format = Format.FAILURE_LAMBDA_1
+    configuration: dict[str, Any] = Field(
+        description="The fault, in the words of the format; every mode not named is off."
+    )
+    propagation_seconds: int = Field(
+        default=60,
+        ge=0,
+        le=180,
+        description="From enabling until every instance of the target obeys: its poll interval.",
+    )
+
+    @field_validator("configuration")
+    @classmethod
+    def _obeyed_by_the_library(
+        cls, configuration: dict[str, Any], info: ValidationInfo
+    ) -> dict[str, Any]:
+        if "format" in info.data:
+            RULES[info.data["format"]].check(configuration)
+        return configuration
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes that this condition turns on."""
+        return RULES[self.format].modes(self.configuration)
+
+
+class Load(_Model):
+    """Requests that leave on schedule, whatever the answers do."""
+
+    url: str = Field(max_length=2048)
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: str | None = Field(default=None, max_length=65_536)
+    rate_per_second: float = Field(default=5.0, gt=0, le=200)
+    timeout_seconds: float = Field(default=10.0, gt=0, le=60)
+    warm_up_seconds: int = Field(default=10, ge=0, le=120)
+
+    @field_validator("url")
+    @classmethod
+    def _an_http_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if not _REFERENCE.search(url) and (
+            parts.scheme not in {"http", "https"} or not parts.netloc
+        ):
+            raise ValueError("must be an http:// or https:// address")
+        return url
+
+
+class Windows(_Model):
+    """How long each part of the run is measured."""
+
+    baseline_seconds: int = 60
+    condition_seconds: int = 60
+    settle_seconds: int = Field(
+        default=60,
+        ge=0,
+        le=300,
+        description="From the end of the measured window until its metrics can be read.",
+    )
+    recovery_seconds: int = Field(
+        default=120, description="The system must be back inside its objective by then."
+    )
+
+    @field_validator("baseline_seconds", "condition_seconds", "recovery_seconds")
+    @classmethod
+    def _one_cloudwatch_period(cls, seconds: int) -> int:
+        if 10 <= seconds < 60 or (seconds % 60 == 0 and 60 <= seconds <= _LONGEST_WINDOW_SECONDS):
+            return seconds
+        raise ValueError(
+            "a window is one CloudWatch period: 10 to 59 seconds, "
+            f"or whole minutes up to {_LONGEST_WINDOW_SECONDS} seconds"
+        )
+
+
+class CloudWatchMetric(_Model):
+    """Any metric of the account and region."""
+
+    namespace: str = Field(min_length=1, max_length=255)
+    name: str = Field(min_length=1, max_length=255)
+    dimensions: dict[str, str] = Field(default_factory=dict, max_length=30)
+    resolution_seconds: Literal[1, 60] = Field(
+        default=60, description="60 for every metric of an AWS service, 1 for high resolution."
+    )
+
+
+_LOAD_METRIC, _CLOUDWATCH_METRIC = "load metric", "CloudWatch metric"
+
+Metric = Annotated[
+    Annotated[LoadMetric, Tag(_LOAD_METRIC)] | Annotated[CloudWatchMetric, Tag(_CLOUDWATCH_METRIC)],
+    Discriminator(lambda v: _LOAD_METRIC if isinstance(v, str) else _CLOUDWATCH_METRIC),
+]
+
+
+class _Measure(_Model):
+    name: str = Field(min_length=1, max_length=100)
+    metric: Metric = Field(
+        description="One of the load's own (Latency, Requests, Succeeded, Failed) or any other."
+    )
+    operator: Operator
+    threshold: float = Field(allow_inf_nan=False)
+    unit: str | None = Field(default=None, max_length=40, description="A label for people.")
+
+    @property
+    def resolution_seconds(self) -> int:
+        """The finest period in which CloudWatch holds the metric."""
+        return self.metric.resolution_seconds if isinstance(self.metric, CloudWatchMetric) else 1
+
+
+class ThresholdMeasure(_Measure):
+    """A statistic over the measured window, as one period, against a threshold."""
+
+    kind: Literal["threshold"]
+    statistic: str
+
+    @field_validator("statistic")
+    @classmethod
+    def _known_to_cloudwatch(cls, statistic: str) -> str:
+        if not _STATISTIC.fullmatch(statistic):
+            raise ValueError("is no CloudWatch statistic: Sum, Average, p95, PR(:400), …")
+        return statistic
+
+
+class RateMeasure(_Measure):
+    """The sum over the measured window, for each minute or second, against a threshold."""
+
+    kind: Literal["rate"]
+    per: Literal["minute", "second"]
+
+    @property
+    def statistic(self) -> str:
+        """What is asked of CloudWatch."""
+        return "Sum"
+
+    @property
+    def per_seconds(self) -> int:
+        """The length of the `per`."""
+        return {"minute": 60, "second": 1}[self.per]
+
+
+Measure = Annotated[ThresholdMeasure | RateMeasure, Field(discriminator="kind")]
+
+
+class Plan(_Model):
+    """What follows from an experiment before anything is touched; durations in seconds."""
+
+    condition_warm_up_seconds: int
+    settle_seconds: int
+    deadline_seconds: int
+
+
+class Experiment(_Model):
+    """An objective, a condition to hold it under, load, and the measures that decide."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="Also a metric dimension."
+    )
+    objective: str = Field(min_length=1, max_length=300, description="One sentence.")
+    condition: AppConfigCondition
+    load: Load
+    measures: tuple[Measure, ...] = Field(max_length=250)
+    guardrails: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = Field(
+        default=(),
+        max_length=100,
+        description="Names of CloudWatch alarms that must stay quiet.",
+    )
+    windows: Windows = Windows()
+
+    @field_validator("measures")
+    @classmethod
+    def _some_with_names_that_differ(cls, measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
+        if not measures:
+            raise ValueError("needs at least one: nothing else can decide")
+        if len({measure.name for measure in measures}) < len(measures):
+            raise ValueError("two measures have the same name")
+        return measures
+
+    @field_validator("windows")
+    @classmethod
+    def _fit_the_metrics(cls, windows: Windows, info: ValidationInfo) -> Windows:
+        coarse = [m.name for m in info.data.get("measures", ()) if m.resolution_seconds == 60]
+        short = [
+            name
+            for name in ("baseline_seconds", "condition_seconds", "recovery_seconds")
+            if getattr(windows, name) % 60
+        ]
+        if coarse and short:
+            raise ValueError(
+                f"the metrics of {', '.join(map(repr, coarse))} exist by the minute, so "
+                f"{', '.join(short)} must be whole minutes"
+            )
+        return windows
+
+    @model_validator(mode="after")
+    def _short_enough(self) -> Self:
+        if self.plan.deadline_seconds > MAXIMUM_RUN_SECONDS:
+            raise ValueError(
+                f"the run may take {self.plan.deadline_seconds} seconds, "
+                f"more than {MAXIMUM_RUN_SECONDS}: shorten its windows"
+            )
+        return self
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of one run, with the moment by which it must have ended."""
+        windows, load = self.windows, self.load
+        warm_up = max(load.warm_up_seconds, self.condition.propagation_seconds)
+        waits_for_the_minute = 3 * 60
+        return Plan(
+            condition_warm_up_seconds=warm_up,
+            settle_seconds=windows.settle_seconds,
+            deadline_seconds=load.warm_up_seconds
+            + windows.baseline_seconds
+            + warm_up
+            + windows.condition_seconds
+            + windows.recovery_seconds
+            + 3 * windows.settle_seconds
+            + waits_for_the_minute
+            + _OVERHEAD_SECONDS,
+        )
+
+
+def parse(document: object, *, references: bool = False) -> Experiment:
+    """Make an experiment of a document, every default filled in.
+
+    Args:
+        document: what `json.loads` made of the file or of the execution's input.
+        references: whether a `${Name}` may still stand for an output of a stack; never so
+            once a run has started.
+
+    Raises:
+        InvalidExperiment: with every fault of the document at once.
+    """
+    unresolved = [] if references else list(_unresolved(document))
+    try:
+        experiment = Experiment.model_validate_json(json.dumps(document))
+    except ValidationError as error:
+        raise InvalidExperiment([*unresolved, *_faults(error)]) from error
+    if unresolved:
+        raise InvalidExperiment(unresolved)
+    return experiment
+
+
+def _unresolved(document: object) -> Iterator[Fault]:
+    for path, text in _strings(document):
+        for name in _REFERENCE.findall(text):
+            yield Fault(
+                path,
+                f"${{{name}}} names an output of a stack; `gameday run` fills it in, "
+                "other starters write the value itself",
+                text,
+            )
+
+
+def _strings(node: object, path: str = "") -> Iterator[tuple[str, str]]:
+    match node:
+        case str():
+            yield path, node
+        case Mapping():
+            for key, value in node.items():
+                yield from _strings(value, f"{path}.{key}" if path else str(key))
+        case list():
+            for index, value in enumerate(node):
+                yield from _strings(value, f"{path}[{index}]")
+
+
+def _faults(error: ValidationError) -> Iterator[Fault]:
+    for item in error.errors():
+        field = _field(item["loc"])
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, Unusable):
+            for fault in cause.faults:
+                yield Fault(
+                    ".".join(filter(None, (field, fault.field))), fault.message, fault.value
+                )
+        else:
+            value = None if item["type"] == "missing" else item["input"]
+            yield Fault(field, item["msg"].removeprefix("Value error, "), value)
+
+
+def _field(loc: tuple[int | str, ...]) -> str:
+    """The path as a user writes it, without the names of pydantic's union members."""
+    if loc[:1] == ("measures",) and len(loc) > 3:
+        loc = (*loc[:2], *loc[3:])
+    path = ""
+    for part in loc:
+        if part not in (_LOAD_METRIC, _CLOUDWATCH_METRIC):
+            path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path or "document"
+
+
+def resolve(document: Any, outputs: Mapping[str, str]) -> Any:
+    """Fill in each `${Name}` of a document from the outputs of the application's stack.
+
+    Raises:
+        InvalidExperiment: for every name that is no output, with those that are.
+    """
+    unknown = [
+        Fault(path, f"${{{name}}} is no output of the stack; it has {', '.join(sorted(outputs))}")
+        for path, text in _strings(document)
+        for name in _REFERENCE.findall(text)
+        if name not in outputs
+    ]
+    if unknown:
+        raise InvalidExperiment(unknown)
+    return _replaced(document, outputs)
+
+
+def _replaced(node: Any, outputs: Mapping[str, str]) -> Any:
+    match node:
+        case str():
+            return _REFERENCE.sub(lambda found: outputs[found[1]], node)
+        case dict():
+            return {key: _replaced(value, outputs) for key, value in node.items()}
+        case list():
+            return [_replaced(value, outputs) for value in node]
+    return node
