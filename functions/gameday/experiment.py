@@ -120,7 +120,7 @@ class Load(_Model):
     headers: dict[str, str] = Field(default_factory=dict)
     body: str | None = Field(default=None, max_length=65_536)
     rate_per_second: float = Field(default=5.0, gt=0, le=200)
-    timeout_seconds: float = Field(default=10.0, gt=0, le=60)
+    timeout_seconds: float = Field(default=10.0, gt=0, le=30)
     warm_up_seconds: int = Field(default=10, ge=0, le=120)
 
     @field_validator("url")

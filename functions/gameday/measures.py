@@ -140,9 +140,10 @@ def _points(
             for id_, query in batch
         ]
         pages = cloudwatch.get_paginator("get_metric_data").paginate(
-            MetricDataQueries=asked, StartTime=_moment(start),
+            MetricDataQueries=asked,
+            StartTime=_moment(start),
             EndTime=_moment(end),
-            ScanBy="TimestampAscending"
+            ScanBy="TimestampAscending",
         )
         for page in pages:
             for result in page["MetricDataResults"]:

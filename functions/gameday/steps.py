@@ -9,7 +9,6 @@ from gameday.environment import Environment
 from gameday.errors import ConfigurationChanged, GuardrailRang, RunRefused
 from gameday.experiment import Experiment, Phase, parse
 from gameday.judge import Findings, Judgement, all_passed, decide, judge_all, judge_recovery
-from gameday.load import generate_load as _generate_load
 from gameday.observability import logger
 from gameday.observations import LoadReport, Reading, Window
 from gameday.runs import Run, StopReason
@@ -85,6 +84,9 @@ def stand_watch_down(environment: Environment, run_id: str) -> None:
 
 def generate_load(environment: Environment, run_id: str, phase: Phase) -> None:
     """Generate the load of one phase, until its window has ended or the run was stopped."""
+    # Imported here: only this step needs an HTTP client, and each pays at its cold start.
+    from gameday import load
+
     run = environment.runs.get(run_id)
     experiment, windows = run.experiment, run.experiment.windows
     runs = environment.runs
@@ -98,7 +100,7 @@ def generate_load(environment: Environment, run_id: str, phase: Phase) -> None:
         # By then the run has been told to go no further, and only its end stops the load.
         Phase.RECOVERY: (0, windows.recovery_seconds, runs.ended),
     }[phase]
-    report = _generate_load(
+    report = load.generate_load(
         experiment.load,
         experiment=experiment.name,
         phase=phase,

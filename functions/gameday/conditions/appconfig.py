@@ -194,7 +194,7 @@ class AppConfig:
 
     def _start(self, target: Target, version: int, run_id: str) -> int:
         try:
-            answer = self.control.start_deployment(  # type: ignore[call-arg] # LatestDeploymentNumber
+            answer = self.control.start_deployment(
                 ApplicationId=target.application_id,
                 EnvironmentId=target.environment_id,
                 ConfigurationProfileId=target.profile_id,

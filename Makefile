@@ -1,0 +1,65 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3.13
+BIN := .venv/bin
+READY := .venv/ready
+
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: help setup demo run test pr check unit integration format lock injector-bench clean
+
+help: ## Show this help.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make .venv with everything that is locked.
+
+$(READY): requirements.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.13 is needed; name it with PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## Run the talk's three experiments on the embedded AWS.
+	@$(BIN)/gameday demo
+
+run: $(READY) ## Run one experiment on the embedded AWS: make run EXPERIMENT=events/smallest.json
+	@test -n "$(EXPERIMENT)" || { echo "Say which: make run EXPERIMENT=events/smallest.json"; exit 3; }
+	@$(BIN)/gameday run $(EXPERIMENT)
+
+test: check unit integration ## Everything: format, lint, types, templates, unit and integration tests.
+
+pr: test ## The definition of done.
+
+check: $(READY) ## Format, lint, types and templates.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/sam validate --lint --template template.yaml
+	$(BIN)/sam validate --lint --template sample_app/template.yaml
+	$(BIN)/cfn-lint template.yaml sample_app/template.yaml sample_app/subscribers.yaml
+
+unit: $(READY) ## The tests that need nothing started.
+	$(BIN)/pytest tests/unit tests/steps tests/statemachine tests/template tests/house
+
+integration: $(READY) ## The tests on the embedded AWS.
+	$(BIN)/pytest tests/integration
+
+format: $(READY) ## Format the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+injector-bench: $(READY) ## What the injector costs an invocation while it injects nothing.
+	$(BIN)/python -m benchmarks.injector_idle_cost
+
+lock: $(READY) ## Lock the dependencies anew, with hashes and without the address of any index.
+	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.13 --generate-hashes \
+	  --no-header --no-annotate --quiet --upgrade --output-file requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --constraint requirements.txt --python-version 3.13 \
+	  --generate-hashes --no-header --no-annotate --quiet --output-file dependencies/requirements.txt
+
+clean: ## Remove everything that was made.
+	rm -rf .venv .aws-sam .gameday out

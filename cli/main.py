@@ -1,0 +1,146 @@
+"""The `gameday` command."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cli.account import Account, NotDeployed
+from cli.demo import run_demo
+from cli.embedded.aws import EmbeddedAwsError
+from cli.embedded.deploy import KEEP_FILE, DeployFailed, deployed
+from cli.progress import Progress
+from cli.run import REFUSED_STATUS, Refused, run_experiment
+from gameday.errors import InvalidExperiment
+from gameday.experiment import parse, resolve
+
+_REFUSALS = (InvalidExperiment, Refused, NotDeployed)
+_BREAKDOWNS = (DeployFailed, EmbeddedAwsError, BotoCoreError, ClientError)
+
+_document = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_out = click.option(
+    "--out",
+    default="out/verdicts",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder in which verdicts are written, as <experiment name>.json.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="gameday")
+def cli() -> None:
+    """Continuous verification of serverless applications.
+
+    An experiment states an objective, breaks something on purpose, drives load, reads measures,
+    undoes the condition and publishes a verdict.
+    """
+
+
+@cli.command()
+@_document
+def validate(file: Path) -> None:
+    """Check the experiment in FILE; touches nothing.
+
+    Exit status: 0 when it is valid, 3 with every fault on standard error when it is not.
+    """
+    experiment = parse(_read(file), references=True)
+    click.echo(
+        f"{file}: valid. It measures {experiment.windows.condition_seconds} s under the "
+        f"condition and has ended after {experiment.plan.deadline_seconds} s at the latest."
+    )
+
+
+@cli.command()
+@_document
+@click.option("--aws", is_flag=True, help="Run in the account that your AWS credentials name.")
+@click.option("--stack", default="gameday", show_default=True, help="With --aws: Gameday's stack.")
+@click.option(
+    "--application-stack",
+    default="gameday-sample",
+    show_default=True,
+    help="With --aws: the stack whose outputs the document names as ${Output}.",
+)
+@_out
+def run(file: Path, *, aws: bool, stack: str, application_stack: str, out: Path) -> None:
+    """Run the experiment in FILE and wait for its verdict.
+
+    Without --aws it runs on the embedded AWS, which is started, with the sample application,
+    unless `gameday embedded` keeps one running.
+
+    Exit status: 0 PASSED, 1 FAILED, 2 INCONCLUSIVE, 3 refused or ERROR.
+    """
+    document = _read(file)
+    parse(document, references=True)  # a document that cannot be valid need not wait for an AWS
+    if aws:
+        _run(Account(boto3.Session(), stack, application_stack), document, out)
+    else:
+        with deployed(click.echo) as account:
+            _run(account, document, out)
+
+
+def _run(account: Account, document: Any, out: Path) -> None:
+    progress = Progress()
+    if "${" in json.dumps(document):
+        document = resolve(document, account.outputs(account.application_stack))
+    outcome = run_experiment(account, document, out, progress)
+    progress.verdict(outcome.verdict)
+    progress.say(f"  written to    {outcome.file}")
+    if outcome.exit_status:
+        click.echo(f"gameday: {outcome.verdict['verdict']}: {outcome.verdict['reason']}", err=True)
+    sys.exit(outcome.exit_status)
+
+
+@cli.command()
+@_out
+def demo(out: Path) -> None:
+    """Run the talk's three experiments on the embedded AWS, one after the other.
+
+    Exit status: 0 when every verdict is the expected one, else 1.
+    """
+    with deployed(click.echo) as account:
+        sys.exit(0 if run_demo(account, out, Progress()) else 1)
+
+
+@cli.command()
+def embedded() -> None:
+    """Keep the embedded AWS running, with all stacks deployed, until Ctrl-C.
+
+    Meanwhile `gameday run` uses it instead of starting one of its own.
+    """
+    with deployed(click.echo, keep_file=KEEP_FILE) as account:
+        endpoint = account.client("sts").meta.endpoint_url
+        click.echo(f"The embedded AWS is at {endpoint}. Ctrl-C ends it.")
+        signal.pause()
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise click.ClickException(f"{file} is no JSON document: {error}") from None
+
+
+def main() -> None:
+    """Run the command; what is refused or breaks is said on standard error, with status 3."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(128 + signal.SIGINT)
+    except _REFUSALS as refused:
+        click.echo(f"gameday: refused\n{refused}", err=True)
+    except _BREAKDOWNS as breakdown:
+        click.echo(f"gameday: {breakdown}", err=True)
+    else:
+        return
+    sys.exit(REFUSED_STATUS)

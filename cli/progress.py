@@ -1,0 +1,103 @@
+"""What a person sees while a run goes on: the state it is in, and for how long."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+_STYLES = {"PASSED": "green", "FAILED": "red", "INCONCLUSIVE": "yellow"}
+_WORKING = ("TaskStateEntered", "WaitStateEntered")
+_DONE = ("TaskStateExited", "WaitStateExited")
+_WATCH = "Watch guardrails"  # stands beside the work for the whole run
+
+
+class Progress:
+    """Prints each state of a run when it is left; on a terminal also the one it is in."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+        self._status = Status("", console=self._console) if self._console.is_terminal else None
+        self._state = ""
+        self._entered: dict[str, datetime] = {}
+        self._started: datetime | None = None
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Take one event of the execution's history."""
+        self._started = self._started or event["timestamp"]
+        if event["type"] in _WORKING:
+            self._enter(event["stateEnteredEventDetails"]["name"], event["timestamp"])
+        elif event["type"] in _DONE:
+            self._leave(event["stateExitedEventDetails"]["name"], event["timestamp"])
+        elif event["type"].startswith("Execution") and event["type"] != "ExecutionStarted":
+            self._end()
+
+    def tick(self) -> None:
+        """Show how long the state has lasted."""
+        if self._status and self._state:
+            since = self._entered[self._state]
+            seconds = (datetime.now(since.tzinfo) - since).total_seconds()
+            self._status.update(f"{self._state} ({seconds:.0f} s)")
+
+    def _enter(self, state: str, moment: datetime) -> None:
+        self._entered[state] = moment
+        if state == _WATCH:
+            return
+        self._state = state
+        if self._status:
+            self._status.start()
+            self.tick()
+
+    def _leave(self, state: str, moment: datetime) -> None:
+        if state == _WATCH:
+            return
+        assert self._started  # noqa: S101 - a state is left after the execution started
+        at = (moment - self._started).total_seconds()
+        lasted = (moment - self._entered[state]).total_seconds()
+        self.say(f"  {at:6.1f} s  {state} ({lasted:.1f} s)")
+
+    def _end(self) -> None:
+        self._state = ""
+        if self._status:
+            self._status.stop()
+
+    def verdict(self, verdict: dict[str, Any]) -> None:
+        """Print a verdict with its numbers."""
+        style = _STYLES[verdict["verdict"]]
+        self._console.print(f"[{style} bold]{verdict['verdict']}[/] {verdict['objective']}")
+        self.say(f"  {verdict['reason']}")
+        for measure in verdict["measures"]:
+            self.say(f"  {measure['verdict']:<13} {measure['measure']}: {_numbers(measure)}")
+        for mode, count in verdict["evidence"].items():
+            self.say(f"  evidence      {mode}: injected {count or 0:.0f} times")
+        if load := verdict["load"]:
+            self.say(f"  load          {load['sent']} of {load['offered']} requests sent")
+        if recovery := verdict["recovery"]:
+            back = f"after {recovery['seconds']} s" if recovery["recovered"] else "not in time"
+            self.say(f"  recovery      {back}")
+
+    def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
+        """Print a table."""
+        table = Table(title=title, title_justify="left")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        self._console.print(table)
+
+
+def _numbers(measure: dict[str, Any]) -> str:
+    unit = f" {measure['unit']}" if measure["unit"] else ""
+    parts = [measure["reason"]]
+    if measure["baseline"] is not None:
+        parts.append(f"baseline {measure['baseline']:.4g}{unit}")
+    if measure["samples"] is not None:
+        parts.append(f"{measure['samples']:.0f} samples")
+    return ", ".join(parts)
