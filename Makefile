@@ -53,7 +53,7 @@ format: $(READY) ## Format the code.
 	$(BIN)/ruff check --fix .
 
 injector-bench: $(READY) ## What the injector costs an invocation while it injects nothing.
-	$(BIN)/python -m benchmarks.injector_idle_cost
+	PYTHONPATH=injector/python $(BIN)/python benchmarks/injector_idle_cost.py
 
 lock: $(READY) ## Lock the dependencies anew, with hashes and without the address of any index.
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.13 --generate-hashes \

@@ -48,9 +48,10 @@ class Account:
             for output in found.get("Outputs", [])
         }
 
-    def verdict_queue(self) -> str | None:
-        """Return the queue behind a rule on the bus of verdicts, or None without subscribers."""
-        try:
-            return self.outputs(self.subscriber_stack).get("VerdictQueueUrl")
-        except NotDeployed:
-            return None
+    def verdict_queue(self) -> str:
+        """Return the queue behind a rule on the bus of verdicts.
+
+        Raises:
+            NotDeployed: nothing subscribes, so a verdict could not be read.
+        """
+        return self.outputs(self.subscriber_stack)["VerdictQueueUrl"]

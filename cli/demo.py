@@ -40,13 +40,15 @@ def run_demo(account: Account, out: Path, progress: Progress) -> bool:
     progress.say("")
     progress.table(
         "Three experiments",
-        ["experiment", "objective", "condition", "verdict", "expected", "reason"],
+        ["experiment", "objective", "condition", "verdict", "reason"],
         [_row(part, outcome) for part, outcome in zip(PARTS, outcomes, strict=True)],
     )
-    return all(
-        outcome.verdict["verdict"] == part.expected and outcome.verdict["status"] == "COMPLETED"
-        for part, outcome in zip(PARTS, outcomes, strict=True)
-    )
+    return all(map(_as_expected, PARTS, outcomes))
+
+
+def _as_expected(part: _Part, outcome: Outcome) -> bool:
+    verdict = outcome.verdict
+    return (verdict["verdict"], verdict["status"]) == (part.expected, "COMPLETED")
 
 
 def _row(part: _Part, outcome: Outcome) -> list[str]:
@@ -55,7 +57,6 @@ def _row(part: _Part, outcome: Outcome) -> list[str]:
         verdict["experiment"],
         verdict["objective"],
         ", ".join(verdict["condition"]["modes"]),
-        verdict["verdict"],
-        part.expected,
+        verdict["verdict"] + ("" if _as_expected(part, outcome) else f" (not {part.expected})"),
         verdict["reason"],
     ]

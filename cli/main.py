@@ -17,12 +17,12 @@ from cli.demo import run_demo
 from cli.embedded.aws import EmbeddedAwsError
 from cli.embedded.deploy import KEEP_FILE, DeployFailed, deployed
 from cli.progress import Progress
-from cli.run import REFUSED_STATUS, Refused, run_experiment
+from cli.run import REFUSED_STATUS, NoVerdict, Refused, run_experiment
 from gameday.errors import InvalidExperiment
 from gameday.experiment import parse, resolve
 
 _REFUSALS = (InvalidExperiment, Refused, NotDeployed)
-_BREAKDOWNS = (DeployFailed, EmbeddedAwsError, BotoCoreError, ClientError)
+_BREAKDOWNS = (NoVerdict, DeployFailed, EmbeddedAwsError, BotoCoreError, ClientError)
 
 _document = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 _out = click.option(
@@ -68,8 +68,14 @@ def validate(file: Path) -> None:
     show_default=True,
     help="With --aws: the stack whose outputs the document names as ${Output}.",
 )
+@click.option(
+    "--subscriber-stack",
+    default="gameday-subscribers",
+    show_default=True,
+    help="With --aws: the stack with the queue of verdicts (sample_app/subscribers.yaml).",
+)
 @_out
-def run(file: Path, *, aws: bool, stack: str, application_stack: str, out: Path) -> None:
+def run(file: Path, *, aws: bool, out: Path, **stacks: str) -> None:
     """Run the experiment in FILE and wait for its verdict.
 
     Without --aws it runs on the embedded AWS, which is started, with the sample application,
@@ -80,7 +86,13 @@ def run(file: Path, *, aws: bool, stack: str, application_stack: str, out: Path)
     document = _read(file)
     parse(document, references=True)  # a document that cannot be valid need not wait for an AWS
     if aws:
-        _run(Account(boto3.Session(), stack, application_stack), document, out)
+        account = Account(
+            boto3.Session(),
+            stack=stacks["stack"],
+            application_stack=stacks["application_stack"],
+            subscriber_stack=stacks["subscriber_stack"],
+        )
+        _run(account, document, out)
     else:
         with deployed(click.echo) as account:
             _run(account, document, out)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
@@ -15,11 +16,18 @@ _DONE = ("TaskStateExited", "WaitStateExited")
 _WATCH = "Watch guardrails"  # stands beside the work for the whole run
 
 
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120  # a log has no width of its own, and 80 columns break the table
+    return console
+
+
 class Progress:
     """Prints each state of a run when it is left; on a terminal also the one it is in."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False)
+        self._console = console or _console()
         self._status = Status("", console=self._console) if self._console.is_terminal else None
         self._state = ""
         self._entered: dict[str, datetime] = {}
@@ -31,7 +39,8 @@ class Progress:
 
     def event(self, event: dict[str, Any]) -> None:
         """Take one event of the execution's history."""
-        self._started = self._started or event["timestamp"]
+        if event["type"] == "ExecutionStarted":
+            self._started = event["timestamp"]
         if event["type"] in _WORKING:
             self._enter(event["stateEnteredEventDetails"]["name"], event["timestamp"])
         elif event["type"] in _DONE:
@@ -71,7 +80,8 @@ class Progress:
     def verdict(self, verdict: dict[str, Any]) -> None:
         """Print a verdict with its numbers."""
         style = _STYLES[verdict["verdict"]]
-        self._console.print(f"[{style} bold]{verdict['verdict']}[/] {verdict['objective']}")
+        objective = escape(verdict["objective"])
+        self._console.print(f"[{style} bold]{verdict['verdict']}[/] {objective}")
         self.say(f"  {verdict['reason']}")
         for measure in verdict["measures"]:
             self.say(f"  {measure['verdict']:<13} {measure['measure']}: {_numbers(measure)}")
@@ -87,9 +97,9 @@ class Progress:
         """Print a table."""
         table = Table(title=title, title_justify="left")
         for column in columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", no_wrap=column in ("experiment", "verdict"))
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         self._console.print(table)
 
 

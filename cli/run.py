@@ -23,7 +23,11 @@ _VERDICT_LIMIT_SECONDS = 30
 
 
 class Refused(Exception):
-    """Raised when a run ended without a verdict: it was refused before anything was touched."""
+    """Raised when a run was refused before anything was touched; carries every reason."""
+
+
+class NoVerdict(Exception):
+    """Raised when a run ended, and its verdict did not reach the subscriber."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,11 @@ def run_experiment(account: Account, document: Any, out: Path, progress: Progres
     An interrupt stops the run and waits until it has cleaned up.
 
     Raises:
-        Refused: with the reasons, when the run ended without a verdict.
+        Refused: before anything was touched.
+        NoVerdict: the run ended, but no verdict arrived.
     """
     machine = account.outputs(account.stack)["StateMachineArn"]
+    queue = account.verdict_queue()
     stepfunctions = account.client("stepfunctions")
     run_id = f"{document['name']}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
     execution = stepfunctions.start_execution(
@@ -64,14 +70,16 @@ def run_experiment(account: Account, document: Any, out: Path, progress: Progres
     try:
         _follow(stepfunctions, execution, progress)
     except KeyboardInterrupt:
-        progress.say("Stopping the run; its condition is turned off first. Ctrl-C again to leave.")
+        progress.say("Stopping the run; its condition is turned off. Ctrl-C again leaves at once.")
         stepfunctions.stop_execution(executionArn=execution, error="Interrupted")
-    ended = stepfunctions.describe_execution(executionArn=execution)
-    event = _received(account, run_id, ended)
-    if event is None:
-        raise Refused(_cause(ended))
+        _keep(_received(account, queue, run_id, execution), out)
+        raise
+    return _keep(_received(account, queue, run_id, execution), out)
+
+
+def _keep(event: dict[str, Any], out: Path) -> Outcome:
     out.mkdir(parents=True, exist_ok=True)
-    file = out / f"{document['name']}.json"
+    file = out / f"{event['detail']['experiment']}.json"
     file.write_text(json.dumps(event, indent=2) + "\n")
     return Outcome(event, file)
 
@@ -100,25 +108,14 @@ def _history(stepfunctions: Any, execution: str) -> Iterator[dict[str, Any]]:
         yield from page["events"]
 
 
-def _cause(ended: dict[str, Any]) -> str:
-    cause = ended.get("cause") or ended["status"]
-    try:
-        return str(json.loads(cause)["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return str(cause)
-
-
 _REFUSALS = {"InvalidExperiment", "RunRefused"}
 
 
-def _received(account: Account, run_id: str, ended: dict[str, Any]) -> dict[str, Any] | None:
+def _received(account: Account, queue: str, run_id: str, execution: str) -> dict[str, Any]:
     """The event as the subscriber's queue has it; other runs' events stay in the queue."""
+    ended = account.client("stepfunctions").describe_execution(executionArn=execution)
     if ended.get("error") in _REFUSALS:
-        return None
-    queue = account.verdict_queue()
-    if queue is None:
-        output = ended.get("output")
-        return {"detail": json.loads(output)} if output else None
+        raise Refused(_cause(ended))
     sqs = account.client("sqs")
     until = time.monotonic() + _VERDICT_LIMIT_SECONDS
     while time.monotonic() < until:
@@ -130,4 +127,14 @@ def _received(account: Account, run_id: str, ended: dict[str, Any]) -> dict[str,
             if event["detail"]["run"] == run_id:
                 sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
                 return event
-    return None
+    raise NoVerdict(
+        f"the run ended as {ended['status']} and its verdict did not arrive: {_cause(ended)}"
+    )
+
+
+def _cause(ended: dict[str, Any]) -> str:
+    cause = ended.get("cause") or ended.get("error") or ended["status"]
+    try:
+        return str(json.loads(cause)["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return str(cause)

@@ -6,16 +6,21 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
-from cli.account import Account
+from cli.account import Account, NotDeployed
 from cli.embedded.aws import FOLDER, EmbeddedAws
 
 ROOT = Path(__file__).parents[2]
 KEEP_FILE = FOLDER / "embedded.json"
 """Where `gameday embedded` tells others that it is there."""
+
+_APPLICATION = ("gameday-sample", "sample_app/template.yaml")
+_GAMEDAY = ("gameday", "template.yaml")
 
 Say = Callable[[str], None]
 
@@ -29,10 +34,19 @@ def deployed(say: Say, keep_file: Path | None = None) -> Iterator[Account]:
     """Yield an embedded AWS with all three stacks deployed, and stop it afterwards.
 
     One that `gameday embedded` keeps is used as it is, and goes on running.
+
+    Raises:
+        DeployFailed: sam failed, or the one that is kept is not deployed yet.
     """
     kept = EmbeddedAws.attach(KEEP_FILE)
-    if kept and keep_file is None:
+    if kept and keep_file:
+        raise DeployFailed(f"an embedded AWS is kept already, at {kept.endpoint_url}")
+    if kept:
         say(f"Using the embedded AWS at {kept.endpoint_url}.")
+        try:
+            account(kept).verdict_queue()
+        except NotDeployed:
+            raise DeployFailed("its stacks are still being deployed: try again soon") from None
         yield account(kept)
         return
     with EmbeddedAws.start(keep_file=keep_file) as aws:
@@ -51,21 +65,45 @@ def deploy(aws: EmbeddedAws, say: Say) -> None:
     In the order of a user: the application exists, Gameday is told which of its AppConfig
     applications it may change, and others subscribe.
     """
+    with ThreadPoolExecutor() as pool:
+        started = time.monotonic()
+        list(pool.map(_built, *zip(_APPLICATION, _GAMEDAY, strict=True)))
+        say(f"Built ({time.monotonic() - started:.0f} s).")
+    application = deploy_application(aws, say)
+    deploy_gameday(aws, say, [application])
+
+
+def deploy_application(aws: EmbeddedAws, say: Say) -> str:
+    """Build and deploy the sample application; return the id of its AppConfig application."""
     where = account(aws)
-    _sam(aws, say, where.application_stack, "sample_app/template.yaml")
-    application = where.outputs(where.application_stack)["Application"]
-    _sam(aws, say, where.stack, "template.yaml", {"TargetApplications": application})
+    _deploy(aws, say, where.application_stack, _built(*_APPLICATION))
+    return where.outputs(where.application_stack)["Application"]
+
+
+def deploy_gameday(aws: EmbeddedAws, say: Say, applications: Sequence[str]) -> None:
+    """Build and deploy Gameday, which may change these AppConfig applications, and subscribers."""
+    where = account(aws)
+    targets = {"TargetApplications": ",".join(applications)}
+    _deploy(aws, say, where.stack, _built(*_GAMEDAY), targets)
     verdicts = where.outputs(where.stack)
+    parameters = {name: verdicts[name] for name in ("VerdictBusName", "VerdictTopicArn")}
+    _deploy(aws, say, where.subscriber_stack, "sample_app/subscribers.yaml", parameters)
+
+
+@cache
+def _built(name: str, template: str) -> str:
+    """Build a template, unless this process did, and return the built one."""
+    # A folder for each: sam forgets what it cached for another template beside it.
+    build, cached = f".aws-sam/{name}/build", f".aws-sam/{name}/cache"
     _sam(
-        aws,
-        say,
-        where.subscriber_stack,
-        "sample_app/subscribers.yaml",
-        {name: verdicts[name] for name in ("VerdictBusName", "VerdictTopicArn")},
+        dict(os.environ),
+        "build",
+        *("--template", template, "--build-dir", build, "--cached", "--cache-dir", cached),
     )
+    return f"{build}/template.yaml"
 
 
-def _sam(
+def _deploy(
     aws: EmbeddedAws,
     say: Say,
     stack: str,
@@ -73,16 +111,11 @@ def _sam(
     parameters: Mapping[str, str] | None = None,
 ) -> None:
     started = time.monotonic()
-    # A folder for each: sam forgets what it cached for another template beside it.
-    build, cache = f".aws-sam/{stack}/build", f".aws-sam/{stack}/cache"
-    _run(
-        aws, "build", "--template", template, "--build-dir", build, "--cached", "--cache-dir", cache
-    )
     overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
-    _run(
-        aws,
+    _sam(
+        aws.environment(),
         "deploy",
-        *("--template-file", f"{build}/template.yaml", "--stack-name", stack),
+        *("--template-file", template, "--stack-name", stack),
         *("--resolve-s3", "--s3-prefix", stack, "--capabilities", "CAPABILITY_IAM"),
         *("--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset"),
         *(("--parameter-overrides", *overrides) if overrides else ()),
@@ -90,14 +123,14 @@ def _sam(
     say(f"Deployed {stack} ({time.monotonic() - started:.0f} s).")
 
 
-def _run(aws: EmbeddedAws, *arguments: str) -> None:
+def _sam(environment: Mapping[str, str], *arguments: str) -> None:
     # The sam beside this interpreter, also where no virtual environment is active.
     sam = Path(sys.executable).with_name("sam")
-    path = f"{sam.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    path = f"{sam.parent}{os.pathsep}{environment.get('PATH', '')}"
     done = subprocess.run(
         [str(sam), *arguments],
         cwd=ROOT,
-        env=aws.environment() | {"SAM_CLI_TELEMETRY": "0", "PATH": path},
+        env={**environment, "SAM_CLI_TELEMETRY": "0", "PATH": path},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

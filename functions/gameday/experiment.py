@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -20,14 +20,13 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from gameday.conditions.failure_lambda import RULES, Format, Unusable
 from gameday.errors import Fault, InvalidExperiment
 
 MAXIMUM_RUN_SECONDS = 3600
-"""The longest run that is planned; the state machine's timeout and AppConfig's bake exceed it."""
+"""No plan is longer, by the limits below; the machine's timeout and AppConfig's bake exceed it."""
 
 _LONGEST_WINDOW_SECONDS = 600
 """One load worker is one Lambda of at most 900 s: window, warm-up and the wait for the minute."""
@@ -265,27 +264,19 @@ class Experiment(_Model):
     @field_validator("windows")
     @classmethod
     def _fit_the_metrics(cls, windows: Windows, info: ValidationInfo) -> Windows:
-        coarse = [m.name for m in info.data.get("measures", ()) if m.resolution_seconds == 60]
+        measures = info.data.get("measures", ())
+        foreign = [m.name for m in measures if isinstance(m.metric, CloudWatchMetric)]
         short = [
             name
             for name in ("baseline_seconds", "condition_seconds", "recovery_seconds")
             if getattr(windows, name) % 60
         ]
-        if coarse and short:
+        if foreign and short:
             raise ValueError(
-                f"the metrics of {', '.join(map(repr, coarse))} exist by the minute, so "
+                f"the metrics of {', '.join(map(repr, foreign))} are read by the minute, so "
                 f"{', '.join(short)} must be whole minutes"
             )
         return windows
-
-    @model_validator(mode="after")
-    def _short_enough(self) -> Self:
-        if self.plan.deadline_seconds > MAXIMUM_RUN_SECONDS:
-            raise ValueError(
-                f"the run may take {self.plan.deadline_seconds} seconds, "
-                f"more than {MAXIMUM_RUN_SECONDS}: shorten its windows"
-            )
-        return self
 
     @property
     def plan(self) -> Plan:

@@ -201,12 +201,12 @@ def _ended_early(findings: Findings) -> Decision | None:
 
 
 def _not_steady(findings: Findings) -> Decision | None:
-    if findings.baseline is None:
+    if findings.baseline is None or findings.baseline_load is None:
         return _completed(Verdict.INCONCLUSIVE, "no baseline was taken")
     if all_passed(findings.baseline):
         return None
     load = findings.baseline_load
-    if load and load.offered and not load.by_status:
+    if load.offered and not load.by_status:
         errors = ", ".join(f"{count} {kind}" for kind, count in load.errors.items())
         return _completed(
             Verdict.INCONCLUSIVE,
@@ -223,24 +223,34 @@ def _not_steady(findings: Findings) -> Decision | None:
 
 
 def _not_valid(findings: Findings) -> Decision | None:
-    reasons = list(_doubts(findings))
+    reasons = [*_doubts_of_condition(findings), *_doubts_of_load(findings)]
     return _completed(Verdict.INCONCLUSIVE, "; ".join(reasons)) if reasons else None
 
 
-def _doubts(findings: Findings) -> Iterator[str]:
-    """Why what was measured does not say what it seems to."""
-    if findings.found_when_disabled not in (None, "BAKING"):
+def _doubts_of_condition(findings: Findings) -> Iterator[str]:
+    """Why what was measured may not have been under the condition."""
+    if findings.found_when_disabled != "BAKING":
         yield (
             "the condition was off before its time: its deployment was "
-            f"{findings.found_when_disabled} when it was to be disabled"
+            f"{findings.found_when_disabled or 'unknown'} when it was to be disabled"
         )
+    if not findings.evidence:
+        yield "nothing shows that the condition took effect: its evidence was not read"
     for mode, count in (findings.evidence or {}).items():
         if not count:
             yield f"nothing shows that {mode} took effect: the injector counted no injection"
+
+
+def _doubts_of_load(findings: Findings) -> Iterator[str]:
+    """Why what was measured may not have been under the load."""
     load = findings.load
     if load is None or not load.offered:
         yield "no load was generated under the condition"
         return
+    if load.stopped:  # nothing was offered from then on, so the counts below agree
+        yield "the load was stopped before its window ended"
+    if load.stopped:
+        yield "the load was stopped before its window had ended"
     if load.sent < load.offered * (1 - LARGEST_LOAD_ERROR):
         yield f"only {load.sent} of {load.offered} requests were sent"
     counted = findings.requests or 0

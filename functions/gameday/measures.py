@@ -34,7 +34,7 @@ def read(
 
     One period, since an average of percentiles by the minute is no percentile. Seconds of a
     minute are read as that whole minute: the load publishes nothing outside of its window, and
-    metrics of AWS services are only measured over whole minutes.
+    every other metric is only measured over whole minutes.
 
     Raises:
         MeasureNotRead: CloudWatch answered with an error, or with parts of a period that

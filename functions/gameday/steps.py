@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from gameday import guardrails, measures, verdict
+from gameday.conditions.appconfig import NEVER
 from gameday.environment import Environment
 from gameday.errors import ConfigurationChanged, GuardrailRang, RunRefused
 from gameday.experiment import Experiment, Phase, parse
@@ -177,18 +178,24 @@ def undo(environment: Environment, run_id: str, reason: StopReason) -> None:
     """
     environment.runs.stop(run_id, reason)
     run = environment.runs.get(run_id)
-    try:
-        found = environment.appconfig.disable(run.target, run.change, run_id)
-    except ConfigurationChanged as changed:
-        environment.runs.note(run_id, configuration_changed=str(changed))
-        environment.deadlines.delete(run_id)
-        environment.runs.release(run)
-        raise
-    if "disabled_at" not in run.facts:
-        environment.runs.note(run_id, disabled_at=time.time(), found_when_disabled=found)
+    # Off and proven is not proven again: by then the target may be another run's. Where nothing
+    # was found on, a deployment may have started since.
+    if run.facts.get("found_when_disabled") in (None, NEVER):
+        _disable(environment, run)
     environment.deadlines.delete(run_id)
     environment.runs.release(run)
-    logger.info("condition off", found=found, reason=reason)
+    logger.info("condition off", reason=reason)
+
+
+def _disable(environment: Environment, run: Run) -> None:
+    try:
+        found = environment.appconfig.disable(run.target, run.change, run.run_id)
+    except ConfigurationChanged:
+        environment.runs.note(run.run_id, found_when_disabled="REPLACED")
+        environment.deadlines.delete(run.run_id)
+        environment.runs.release(run)
+        raise
+    environment.runs.note(run.run_id, disabled_at=time.time(), found_when_disabled=found)
 
 
 def confirm_recovery(environment: Environment, run_id: str) -> None:

