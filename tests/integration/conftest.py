@@ -1,11 +1,116 @@
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.embedded.aws import EmbeddedAws
+from cli.embedded.deploy import KEEP_FILE, account, deploy_application, deploy_gameday
+from tests.integration import stories
+from tests.integration.runs import LIMIT_SECONDS, Application, Gameday, Mailbox, quick_target
+
+_COPIES = ("shop-2", "shop-3", "shop-4", "shop-5")
+_TOGETHER = 6  # more runs at once are no faster on two cores, and make each other's targets slow
 
 
 @pytest.fixture(scope="session")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    with EmbeddedAws.start(tmp_path_factory.mktemp("embedded-aws")) as running:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the command is started."""
+    return tmp_path_factory.mktemp("checkout")
+
+
+@pytest.fixture(scope="session")
+def aws(folder: Path) -> Iterator[EmbeddedAws]:
+    # Where the command looks for one that `gameday embedded` keeps.
+    kept = folder / KEEP_FILE
+    kept.parent.mkdir()
+    with EmbeddedAws.start(kept.parent, kept) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def gameday(aws: EmbeddedAws, folder: Path) -> Gameday:
+    """The stacks, deployed once; the sample application several times, for runs side by side."""
+    where = account(aws)
+    application = deploy_application(aws, print)
+    _copy_sample_application(aws)
+    samples = [where.outputs(stack) for stack in (where.application_stack, *_COPIES)]
+    appconfig = aws.client("appconfig")
+    own = appconfig.create_application(Name="gameday-tests")["Id"]
+    forbidden = appconfig.create_application(Name="not-a-target")["Id"]
+    assert samples[0]["Application"] == application
+    deploy_gameday(aws, print, [*(sample["Application"] for sample in samples), own])
+    return Gameday(
+        aws=aws,
+        applications=tuple(Application(outputs) for outputs in samples),
+        own_application=own,
+        forbidden_application=forbidden,
+        folder=folder,
+        observed=Mailbox(aws, _observe(aws, where.outputs(where.stack)["VerdictBusName"])),
+    )
+
+
+def _copy_sample_application(aws: EmbeddedAws) -> None:
+    """Deploy what was deployed once more, without building it again."""
+    cloudformation = aws.client("cloudformation")
+    template = cloudformation.get_template(StackName=account(aws).application_stack)
+    for copy in _COPIES:
+        cloudformation.create_stack(
+            StackName=copy,
+            TemplateBody=json.dumps(template["TemplateBody"]),
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+    for copy in _COPIES:
+        waiter = cloudformation.get_waiter("stack_create_complete")
+        waiter.wait(StackName=copy, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+def _observe(aws: EmbeddedAws, bus: str) -> str:
+    """Make one more subscriber of the verdicts, whose queue nobody else reads."""
+    sqs, events = aws.client("sqs"), aws.client("events")
+    url = sqs.create_queue(QueueName="observed-verdicts")["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    arn = attributes["Attributes"]["QueueArn"]
+    allowed = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    pattern = json.dumps({"source": ["gameday"]})
+    events.put_rule(Name="observed", EventBusName=bus, EventPattern=pattern)
+    events.put_targets(Rule="observed", EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}])
+    return str(url)
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """The address of a target that answers at once."""
+    with quick_target() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def under_way(
+    gameday: Gameday, url: str, request: pytest.FixtureRequest
+) -> Iterator[dict[str, Future[Any]]]:
+    """All runs that the collected tests share, started at once."""
+    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    with ThreadPoolExecutor(_TOGETHER) as threads:
+        yield {
+            story.__name__: threads.submit(story, gameday, url)
+            for story in stories.ALL
+            if story.__name__ in wanted
+        }
+
+
+def _shared(story: Callable[[Gameday, str], Any]) -> Any:
+    """Make a fixture of a story: what came of it, once for all tests."""
+
+    @pytest.fixture(scope="session", name=story.__name__)
+    def outcome(under_way: dict[str, Future[Any]]) -> Any:
+        return under_way[story.__name__].result(2 * LIMIT_SECONDS)
+
+    return outcome
+
+
+globals().update({f"_{story.__name__}": _shared(story) for story in stories.ALL})
