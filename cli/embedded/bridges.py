@@ -811,17 +811,27 @@ def layers() -> None:
     """
 
     class Archive(zipfile.ZipFile):
+        @functools.cached_property
+        def shared(self) -> Path | None:
+            archive = Path(str(self.filename))
+            if not archive.name.startswith("layer_"):
+                return None
+            digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+            return Path(tempfile.gettempdir(), f"unpacked-{digest}")
+
+        def namelist(self) -> list[str]:
+            # The emulator looks every name up on the disk, to see that it stays in the folder.
+            return [] if self.shared and self.shared.exists() else super().namelist()
+
         def extractall(self, path: Json = None, *args: Json, **kwargs: Json) -> None:
-            if not Path(path).name.startswith("layer_"):
+            if not self.shared:
                 super().extractall(path, *args, **kwargs)
                 return
-            digest = hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
-            shared = Path(tempfile.gettempdir(), f"unpacked-{digest}")
             with _unpacking:
-                if not shared.exists():
-                    super().extractall(shared, *args, **kwargs)
+                if not self.shared.exists():
+                    super().extractall(self.shared, *args, **kwargs)
             os.rmdir(path)
-            os.symlink(shared, path)
+            os.symlink(self.shared, path)
 
     replaced = types.SimpleNamespace(**vars(_existing(lambda_runtime, "zipfile")))
     replaced.ZipFile = Archive

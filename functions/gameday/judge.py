@@ -249,8 +249,6 @@ def _doubts_of_load(findings: Findings) -> Iterator[str]:
         return
     if load.stopped:  # nothing was offered from then on, so the counts below agree
         yield "the load was stopped before its window ended"
-    if load.stopped:
-        yield "the load was stopped before its window had ended"
     if load.sent < load.offered * (1 - LARGEST_LOAD_ERROR):
         yield f"only {load.sent} of {load.offered} requests were sent"
     counted = findings.requests or 0

@@ -2,46 +2,25 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from gameday_injector.flags import parse_flags
 from gameday_injector.modes import MODES
+from tests.house.project import ROOT, of_type, template
 
-SAMPLE_APP = Path(__file__).parents[2] / "sample_app"
+SAMPLE_APP = ROOT / "sample_app"
 FUNCTIONS = ("Purchase", "Images", "Clicks")
 
 
-class TemplateLoader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms as their long ones."""
-
-
-def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.MappingNode):
-        return {suffix: loader.construct_mapping(node, deep=True)}
-    if isinstance(node, yaml.SequenceNode):
-        return {suffix: loader.construct_sequence(node, deep=True)}
-    assert isinstance(node, yaml.ScalarNode)
-    return {suffix: loader.construct_scalar(node)}
-
-
-TemplateLoader.add_multi_constructor("!", _intrinsic)
-TEMPLATE: dict[str, Any] = yaml.load(
-    (SAMPLE_APP / "template.yaml").read_text(encoding="utf-8"), TemplateLoader
-)
+TEMPLATE = template("sample_app/template.yaml")
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 
 
 def properties(name: str) -> dict[str, Any]:
     properties: dict[str, Any] = RESOURCES[name]["Properties"]
     return properties
-
-
-def of_type(resource_type: str) -> dict[str, Any]:
-    return {n: r["Properties"] for n, r in RESOURCES.items() if r["Type"] == resource_type}
 
 
 def statements(function: str) -> list[dict[str, Any]]:
@@ -64,7 +43,7 @@ def test_the_resting_configuration_names_all_seven_modes_and_injects_nothing(
 def test_every_function_starts_with_the_resting_configuration_deployed(function: str) -> None:
     version = properties(f"{function}RestingConfiguration")
     deployment = properties(f"{function}RestingDeployment")
-    assert version["Content"] == {"FindInMap": ["RestingConfiguration", "AllModes", "Content"]}
+    assert version["Content"] == {"Fn::FindInMap": ["RestingConfiguration", "AllModes", "Content"]}
     assert version["ConfigurationProfileId"] == {"Ref": f"{function}Profile"}
     assert deployment["ConfigurationProfileId"] == {"Ref": f"{function}Profile"}
     assert deployment["ConfigurationVersion"] == {"Ref": f"{function}RestingConfiguration"}
@@ -86,7 +65,7 @@ def test_a_function_reads_its_own_profile_and_no_other(function: str) -> None:
     variables = properties(f"{function}Function")["Environment"]["Variables"]
     assert variables == {"FAILURE_APPCONFIG_CONFIGURATION": {"Ref": f"{function}Profile"}}
     (allowed,) = [s for s in statements(function) if "appconfig" in str(s["Action"])]
-    assert re.findall(r"\$\{(\w+)\}", allowed["Resource"]["Sub"]) == [
+    assert re.findall(r"\$\{(\w+)\}", allowed["Resource"]["Fn::Sub"]) == [
         "Application",
         "Environment",
         f"{function}Profile",
@@ -104,10 +83,12 @@ def test_a_function_reads_its_own_profile_and_no_other(function: str) -> None:
 )
 def test_a_function_may_do_one_thing_to_the_table(function: str, action: str) -> None:
     allowed = [s for s in statements(function) if "dynamodb" in str(s["Action"])]
-    assert allowed == [{"Effect": "Allow", "Action": action, "Resource": {"GetAtt": "Table.Arn"}}]
+    assert allowed == [
+        {"Effect": "Allow", "Action": action, "Resource": {"Fn::GetAtt": ["Table", "Arn"]}}
+    ]
 
 
-@pytest.mark.parametrize("name", of_type("AWS::Serverless::Function"))
+@pytest.mark.parametrize("name", of_type("AWS::Serverless::Function", RESOURCES))
 def test_every_handler_exists(name: str) -> None:
     module, function = properties(name)["Handler"].rsplit(".", 1)
     code = SAMPLE_APP / TEMPLATE["Globals"]["Function"]["CodeUri"] / module.replace(".", "/")
@@ -124,7 +105,7 @@ def test_every_function_under_experiment_has_the_layer(function: str) -> None:
     assert properties(f"{function}Function")["Layers"] == [{"Ref": "Injector"}]
 
 
-@pytest.mark.parametrize("name", of_type("AWS::Serverless::Function"))
+@pytest.mark.parametrize("name", of_type("AWS::Serverless::Function", RESOURCES))
 def test_every_function_logs_where_logs_end(name: str) -> None:
     log_group = properties(name)["LoggingConfig"]["LogGroup"]["Ref"]
     assert properties(log_group)["RetentionInDays"] <= 7

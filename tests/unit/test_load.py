@@ -430,7 +430,7 @@ def test_nothing_is_sent_after_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     report = generate(
         f"http://{target.address}/silent",
         warm_up_seconds=3600,
-        timeout_seconds=60.0,
+        timeout_seconds=30.0,
         stopped=lambda: len(target.requests) >= 10,
     )
     assert report.stopped

@@ -1,0 +1,221 @@
+"""docs/experiment.md says what the models, the formats and the judge do."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from gameday.conditions.failure_lambda import MODES_0, MODES_1
+from gameday.errors import InvalidExperiment
+from gameday.experiment import (
+    AppConfigCondition,
+    CloudWatchMetric,
+    Experiment,
+    Load,
+    LoadMetric,
+    RateMeasure,
+    ThresholdMeasure,
+    Windows,
+    parse,
+)
+from gameday.judge import LARGEST_LOAD_ERROR, Judgement, decide, judge
+from gameday.observations import Observation
+from tests.unit.fakes import EVENTS, experiment, findings, smallest
+
+DOC = (EVENTS.parent / "docs" / "experiment.md").read_text(encoding="utf-8")
+FLOWING = " ".join(DOC.split())
+
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "Fields": Experiment,
+    "Condition": AppConfigCondition,
+    "Load": Load,
+    "Any other metric": CloudWatchMetric,
+    "Windows": Windows,
+}
+
+
+def table(heading: str) -> list[list[str]]:
+    """The first table under a heading, without its head."""
+    section = re.split(r"^#", DOC.split(f"# {heading}\n")[1], flags=re.MULTILINE)[0]
+    first = section[section.index("|") :].split("\n\n")[0]
+    rows = [line.strip()[1:-1].split("|") for line in first.splitlines()[2:]]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def rendered(schema: Mapping[str, Any], definitions: Mapping[str, Any], field: str) -> str:
+    """Type and limits of a field, in the document's words."""
+    if "$ref" in schema:
+        schema = {**definitions[schema["$ref"].rpartition("/")[2]], **schema}
+    if "anyOf" in schema:
+        return f"{rendered(schema['anyOf'][0], definitions, field)}, or `null`"
+    if "oneOf" in schema:
+        own = rendered(schema["oneOf"][0], definitions, field)
+        return f"{own}, or an [object](#any-other-metric)"
+    if "enum" in schema:
+        *most, last = [f"`{value}`" for value in schema["enum"]]
+        return f"{', '.join(most)} or {last}"
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    return ", ".join(filter(None, (_type(schema, field), _limits(schema))))
+
+
+def _type(schema: Mapping[str, Any], field: str) -> str:
+    if schema["type"] == "array":
+        return "list of text" if schema["items"].get("type") == "string" else f"[list](#{field})"
+    if schema["type"] == "object":
+        values = schema.get("additionalProperties")
+        kind = f"[object](#{field})" if "properties" in schema else "object"
+        return "object of text" if isinstance(values, dict) else kind
+    return {"string": "text", "integer": "whole number", "number": "number"}[schema["type"]]
+
+
+def _limits(schema: Mapping[str, Any]) -> str:
+    limit = schema.get
+    if limit("pattern"):
+        return f"`{limit('pattern')}`"
+    for low, high, unit in (("minLength", "maxLength", " characters"), ("minimum", "maximum", "")):
+        if low in schema:
+            return f"{limit(low)} to {limit(high)}{unit}"
+        if high in schema:
+            least = f"more than {limit('exclusiveMinimum')}, " if not unit else ""
+            return f"{least}at most {limit(high)}{unit}"
+    most = limit("maxItems", limit("maxProperties"))
+    return f"at most {most}" if most else ""
+
+
+def _default(model: type[BaseModel], field: str) -> str:
+    info = model.model_fields[field]
+    if info.is_required():
+        return "required"
+    value = info.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "its defaults"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{_json(value)}`"
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def expected(model: type[BaseModel]) -> dict[str, list[str]]:
+    """For each field of the model what the document must say of it."""
+    schema = model.model_json_schema()
+    return {
+        name: [f"`{name}`", rendered(field, schema.get("$defs", {}), name), _default(model, name)]
+        for name, field in schema["properties"].items()
+    }
+
+
+@pytest.mark.parametrize(("heading", "model"), SECTIONS.items())
+def test_every_field_is_listed_with_its_limits_and_its_default(
+    heading: str, model: type[BaseModel]
+) -> None:
+    assert [row[:3] for row in table(heading)] == [*expected(model).values()]
+
+
+def test_every_field_of_both_kinds_of_measure_is_listed() -> None:
+    kind = {"kind": ["`kind`", "`threshold` or `rate`", "required"]}
+    both = kind | expected(ThresholdMeasure) | expected(RateMeasure) | kind
+    assert [row[:3] for row in table("Measures")] == [*both.values()]
+
+
+def test_the_example_is_the_smallest_experiment() -> None:
+    (example,) = re.findall(r"```jsonc\n(.*?)```", DOC, flags=re.DOTALL)
+    assert "//" in example
+    plain = re.sub(r"  //.*", "", example)
+    assert plain == (EVENTS / "smallest.json").read_text(encoding="utf-8")
+
+
+def test_the_metrics_of_the_load_are_those_there_are() -> None:
+    listed = re.findall(r"^\| `(\w+)` \| (?:Milli|Every|Answers|All)", DOC, flags=re.MULTILINE)
+    assert listed == list(LoadMetric)
+
+
+def test_the_rule_of_windows_is_told_as_the_error_tells_it() -> None:
+    with pytest.raises(InvalidExperiment) as invalid:
+        parse(smallest(windows={"baseline_seconds": 61}))
+    (fault,) = invalid.value.faults
+    assert fault.message.removeprefix("a window is ") in FLOWING
+
+
+def test_the_deadline_of_the_example_is_told() -> None:
+    assert f"{experiment().plan.deadline_seconds} seconds for the smallest experiment" in FLOWING
+
+
+# -- formats
+
+
+@pytest.mark.parametrize(
+    ("heading", "modes", "also_needed"),
+    [("failure-lambda-1", MODES_1, set()), ("failure-lambda-0", MODES_0, {"minLatency"})],
+)
+def test_every_attribute_of_every_mode_is_listed(
+    heading: str, modes: Mapping[str, Any], also_needed: set[str]
+) -> None:
+    expected = [
+        [f"`{mode}`", f"`{name}`", "yes" if name in {*rules.required, *also_needed} else ""]
+        for mode, rules in modes.items()
+        for name in rules.attributes
+    ]
+    assert [[row[0], row[1], row[3]] for row in table(heading)] == expected
+
+
+@pytest.mark.parametrize(
+    ("heading", "modes"), [("failure-lambda-1", MODES_1), ("failure-lambda-0", MODES_0)]
+)
+def test_every_attribute_is_told_as_its_error_tells_it(
+    heading: str, modes: Mapping[str, Any]
+) -> None:
+    for mode, name, must_be, _ in table(heading):
+        message = modes[mode.strip("`")].attributes[name.strip("`")](object())
+        assert must_be.startswith(message.removeprefix("must be ").partition(":")[0])
+
+
+# -- the verdict
+
+
+def _judged(*values: float | None) -> tuple[Judgement, ...]:
+    (measure,) = experiment().measures
+    return tuple(judge(measure, Observation(value=value, samples=1)) for value in values)
+
+
+REPAIRS: list[dict[str, Any]] = [
+    {
+        "failure": "GuardrailRang",
+        "aborted": True,
+        "baseline": None,
+        "evidence": {"latency": 1.0},
+        "found_when_disabled": "NEVER",
+        "load": None,
+        "judgements": _judged(2000, None),
+    },
+    {"evidence": {"latency": 0.0}},
+    {"failure": "ABORTED"},
+    {"aborted": False},
+    {"failure": None},
+    {"baseline": findings().baseline},
+    {"evidence": {"latency": 1.0}, "found_when_disabled": "BAKING"},
+    {"load": findings().load},
+    {"judgements": _judged(200, None)},
+    {"judgements": ()},
+    {"judgements": _judged(200)},
+]
+"""A run of which all is wrong, and then what mends it, line by line."""
+
+
+def test_the_lines_of_the_verdict_are_the_judges_in_its_order() -> None:
+    found, decided, reasons = findings(), [], []
+    for repair in REPAIRS:
+        found = found.model_copy(update=repair)
+        decision = decide(found)
+        decided.append([str(decision.status), str(decision.verdict)])
+        reasons.append(decision.reason)
+    assert [row[1:] for row in table("The verdict")] == decided
+    assert len(set(reasons)) == len(reasons)
+
+
+def test_the_difference_that_the_load_may_have_is_told() -> None:
+    assert DOC.count(f"more than {LARGEST_LOAD_ERROR:.0%}".replace("%", " %")) == 2

@@ -1,0 +1,177 @@
+"""The verdict: the event, the message, and that both are published."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from gameday.errors import RunRefused, VerdictNotPublished
+from gameday.judge import Findings, decide
+from gameday.verdict import Publisher, detail, message, subject
+from tests.unit.fakes import findings, load_report, run
+
+TOPIC = "arn:aws:sns:us-east-1:000000000000:verdicts"
+EXECUTION = run().execution_arn
+
+
+def client(service: Any) -> Any:
+    return boto3.client(service, "us-east-1", aws_access_key_id="a", aws_secret_access_key="a")
+
+
+PUBLISHER = Publisher(client("events"), client("sns"), bus_name="verdicts", topic_arn=TOPIC)
+
+
+@pytest.fixture
+def events() -> Iterator[Stubber]:
+    with Stubber(PUBLISHER.events) as stub:
+        yield stub
+        stub.assert_no_pending_responses()
+
+
+@pytest.fixture
+def sns() -> Iterator[Stubber]:
+    with Stubber(PUBLISHER.sns) as stub:
+        yield stub
+        stub.assert_no_pending_responses()
+
+
+def event(found: Findings | None = None, **facts: Any) -> dict[str, Any]:
+    found = found or findings()
+    return detail(run(**facts), decide(found), found)
+
+
+# -- the event
+
+
+def test_a_detail_says_what_was_learnt_and_how_the_run_ended() -> None:
+    made = event()
+    assert {key: made[key] for key in ("version", "run", "experiment", "verdict", "status")} == {
+        "version": "1",
+        "run": "smallest-1",
+        "experiment": "smallest",
+        "verdict": "PASSED",
+        "status": "COMPLETED",
+    }
+    assert made["objective"] == "New images should load in less than a second"
+    assert made["reason"] == "95 % respond in: 200 is < 1000"
+
+
+def test_a_detail_carries_the_numbers_of_the_run() -> None:
+    made = event(recovery={"recovered": True, "seconds": 3.0})
+    (measure,), (baseline,) = made["measures"], made["baseline"]
+    assert (measure["observed"], measure["baseline"]) == (200, 50)
+    assert (baseline["observed"], baseline["baseline"]) == (50, None)
+    assert made["evidence"] == {"latency": 300}
+    assert made["load"] == load_report().model_dump(mode="json")
+    assert made["recovery"] == {"recovered": True, "seconds": 3.0}
+
+
+def test_a_detail_of_a_run_that_got_nowhere_is_empty() -> None:
+    made = event(Findings(failure="States.Timeout", failure_cause="too late"))
+    assert (made["measures"], made["baseline"], made["evidence"]) == ([], [], {})
+    assert (made["load"], made["recovery"]) == (None, None)
+
+
+def test_moments_are_utc_to_the_millisecond_or_unknown() -> None:
+    made = event(disabled_at=1_800_000_000.12345)
+    assert made["started_at"] == "2027-01-15T08:00:00.000+00:00"
+    assert made["condition"] == {
+        "kind": "appconfig",
+        "modes": ["latency"],
+        "function": "images",
+        "enabled_at": None,
+        "disabled_at": "2027-01-15T08:00:00.123+00:00",
+    }
+
+
+def test_a_detail_is_json() -> None:
+    assert json.loads(json.dumps(event())) == event()
+
+
+# -- for people
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"), [("INCONCLUSIVE", "ROLLED_BACK"), ("PASSED", "COMPLETED")]
+)
+def test_the_longest_subject_is_one_that_sns_takes(verdict: str, status: str) -> None:
+    made = {**event(), "verdict": verdict, "status": status, "experiment": "a" * 63}
+    assert len(subject(made)) < 100
+
+
+def test_a_subject_says_verdict_experiment_and_status() -> None:
+    assert subject(event()) == "PASSED: smallest (COMPLETED)"
+
+
+def test_a_message_is_what_a_person_wants_to_know() -> None:
+    assert message(event()).splitlines() == [
+        "PASSED: New images should load in less than a second",
+        "Reason: 95 % respond in: 200 is < 1000.",
+        "Measures:",
+        "  PASSED        95 % respond in: 200 is < 1000",
+        "Status COMPLETED, experiment smallest, run smallest-1, "
+        "started 2027-01-15T08:00:00.000+00:00.",
+    ]
+
+
+def test_a_message_without_measures_has_no_list_of_them() -> None:
+    assert "Measures:" not in message(event(findings(judgements=None)))
+
+
+# -- publishing
+
+
+def test_a_verdict_goes_to_the_bus_and_to_the_topic(events: Stubber, sns: Stubber) -> None:
+    made = event()
+    entry = {
+        "Source": "gameday",
+        "DetailType": "Gameday Verdict",
+        "EventBusName": "verdicts",
+        "Resources": [EXECUTION],
+        "Detail": json.dumps(made),
+    }
+    note = {
+        "TopicArn": TOPIC,
+        "Subject": subject(made),
+        "Message": message(made),
+        "MessageAttributes": {
+            "verdict": {"DataType": "String", "StringValue": "PASSED"},
+            "status": {"DataType": "String", "StringValue": "COMPLETED"},
+            "experiment": {"DataType": "String", "StringValue": "smallest"},
+        },
+    }
+    events.add_response("put_events", {"FailedEntryCount": 0}, {"Entries": [entry]})
+    sns.add_response("publish", {"MessageId": "1"}, note)
+    PUBLISHER.publish(made, EXECUTION)
+
+
+def test_an_entry_that_eventbridge_refuses_is_not_published(events: Stubber, sns: Stubber) -> None:
+    entry = {"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"}
+    events.add_response("put_events", {"FailedEntryCount": 1, "Entries": [entry]})
+    with pytest.raises(VerdictNotPublished, match="ThrottlingException: slow down"):
+        PUBLISHER.publish(event(), EXECUTION)
+
+
+# -- before the run
+
+
+def test_a_bus_and_a_topic_that_exist_are_fine(events: Stubber, sns: Stubber) -> None:
+    events.add_response("describe_event_bus", {}, {"Name": "verdicts"})
+    sns.add_response("get_topic_attributes", {}, {"TopicArn": TOPIC})
+    PUBLISHER.examine()
+
+
+def test_a_bus_and_a_topic_that_are_gone_are_refused_together(
+    events: Stubber, sns: Stubber
+) -> None:
+    events.add_client_error("describe_event_bus", "ResourceNotFoundException")
+    sns.add_client_error("get_topic_attributes", "NotFound")
+    with pytest.raises(RunRefused) as refused:
+        PUBLISHER.examine()
+    assert [reason.split(" does not")[0] for reason in refused.value.reasons] == [
+        "event bus 'verdicts'",
+        f"topic '{TOPIC}'",
+    ]
