@@ -63,7 +63,8 @@ def run_experiment(account: Account, document: Any, out: Path, progress: Progres
     machine = account.outputs(account.stack)["StateMachineArn"]
     queue = account.verdict_queue()
     stepfunctions = account.client("stepfunctions")
-    run_id = f"{document['name']}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+    # An execution's name has 80 characters at most.
+    run_id = f"{document['name'][:50]}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
     execution = stepfunctions.start_execution(
         stateMachineArn=machine, name=run_id, input=json.dumps(document)
     )["executionArn"]

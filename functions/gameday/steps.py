@@ -14,6 +14,9 @@ from gameday.observability import logger
 from gameday.observations import LoadReport, Reading, Window
 from gameday.runs import Run, StopReason
 
+_REPLACED = "REPLACED"
+"""In place of a deployment's state: somebody else deployed over it."""
+
 
 def validate_experiment(document: Any) -> dict[str, Any]:
     """Make a plan of a document, or report every fault of it."""
@@ -178,24 +181,33 @@ def undo(environment: Environment, run_id: str, reason: StopReason) -> None:
     """
     environment.runs.stop(run_id, reason)
     run = environment.runs.get(run_id)
-    # Off and proven is not proven again: by then the target may be another run's. Where nothing
-    # was found on, a deployment may have started since.
-    if run.facts.get("found_when_disabled") in (None, NEVER):
+    if not _proven_off(run):
         _disable(environment, run)
     environment.deadlines.delete(run_id)
     environment.runs.release(run)
     logger.info("condition off", reason=reason)
 
 
+def _proven_off(run: Run) -> bool:
+    """Whether there is nothing left to undo: by now the target may be another run's."""
+    found = run.facts.get("found_when_disabled")
+    # Where nothing was found on, a deployment may have started since.
+    return found == _REPLACED or ("disabled_at" in run.facts and found != NEVER)
+
+
 def _disable(environment: Environment, run: Run) -> None:
+    def notice(found: str) -> None:
+        if run.facts.get("found_when_disabled") in (None, NEVER):
+            environment.runs.note(run.run_id, found_when_disabled=found)
+
     try:
-        found = environment.appconfig.disable(run.target, run.change, run.run_id)
+        environment.appconfig.disable(run.target, run.change, run.run_id, notice)
     except ConfigurationChanged:
-        environment.runs.note(run.run_id, found_when_disabled="REPLACED")
+        environment.runs.note(run.run_id, found_when_disabled=_REPLACED)
         environment.deadlines.delete(run.run_id)
         environment.runs.release(run)
         raise
-    environment.runs.note(run.run_id, disabled_at=time.time(), found_when_disabled=found)
+    environment.runs.note(run.run_id, disabled_at=time.time())
 
 
 def confirm_recovery(environment: Environment, run_id: str) -> None:

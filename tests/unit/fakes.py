@@ -148,8 +148,8 @@ class FakeAppConfig:
             "list_applications": [{"Id": "a1", "Name": "shop"}],
             "list_environments": [{"Id": "e1", "Name": "production"}],
             "list_configuration_profiles": [
-                {"Id": "p1", "Name": "images"},
-                {"Id": "p2", "Name": "purchase"},
+                {"Id": "p1", "Name": "images", "Type": "AWS.Freeform", "LocationUri": "hosted"},
+                {"Id": "p2", "Name": "purchase", "LocationUri": "hosted"},
             ],
         }
         self.versions: list[bytes] = []

@@ -37,6 +37,14 @@ def switch(fake: FakeAppConfig, timeout_seconds: float = 60.0) -> AppConfig:
     return AppConfig(client, client, strategy_id="s1", timeout_seconds=timeout_seconds)
 
 
+def disable(
+    fake: FakeAppConfig, target: Target, change: Change | None, timeout_seconds: float = 60.0
+) -> str:
+    found: list[str] = []
+    switch(fake, timeout_seconds).disable(target, change, RUN, found.append)
+    return found[-1]
+
+
 def enable(
     fake: FakeAppConfig,
     target: Target,
@@ -146,6 +154,21 @@ def test_a_profile_without_a_resting_configuration_is_refused(nothing: bytes | N
 @pytest.mark.parametrize("garbage", [b"off", b"[]", b'"off"', b"null", b"\xff"])
 def test_a_resting_configuration_that_is_no_document_is_refused(garbage: bytes) -> None:
     assert "is no failure-lambda-1 document" in refusal(FakeAppConfig(garbage))
+
+
+def test_a_resting_configuration_in_the_other_format_is_refused() -> None:
+    other = b'{"isEnabled": true, "failureMode": "latency", "rate": 1}'
+    assert "is no failure-lambda-1 document" in refusal(FakeAppConfig(other))
+
+
+@pytest.mark.parametrize(
+    "kind", [{"Type": "AWS.AppConfig.FeatureFlags"}, {"LocationUri": "s3://b"}]
+)
+def test_a_profile_that_cannot_hold_a_condition_is_refused(kind: dict[str, str]) -> None:
+    fake = FakeAppConfig()
+    for profile in fake.names["list_configuration_profiles"]:
+        profile.update(kind)
+    assert "is not a freeform profile" in refusal(fake)
 
 
 def test_a_target_that_already_injects_is_refused_with_the_modes() -> None:
@@ -286,14 +309,14 @@ def test_disabling_serves_the_resting_configuration_again(
     fake: FakeAppConfig, target: Target
 ) -> None:
     change = enable(fake, target)
-    assert switch(fake).disable(target, change, RUN) == "BAKING"
+    assert disable(fake, target, change) == "BAKING"
     assert fake.serve() == RESTING
 
 
 def test_disabling_twice_stops_once(fake: FakeAppConfig, target: Target) -> None:
     change = enable(fake, target)
-    switch(fake).disable(target, change, RUN)
-    assert switch(fake).disable(target, change, RUN) == "ROLLED_BACK"
+    disable(fake, target, change)
+    assert disable(fake, target, change) == "ROLLED_BACK"
     assert fake.stops == 1
 
 
@@ -301,7 +324,7 @@ def test_disabling_twice_stops_once(fake: FakeAppConfig, target: Target) -> None
 def test_disabling_is_harmless_when_nothing_was_enabled(
     fake: FakeAppConfig, target: Target, change: Change | None
 ) -> None:
-    assert switch(fake).disable(target, change, RUN) == "NEVER"
+    assert disable(fake, target, change) == "NEVER"
     assert fake.stops == 0
 
 
@@ -309,14 +332,14 @@ def test_disabling_leaves_deployments_of_before_the_run_alone(
     fake: FakeAppConfig, target: Target
 ) -> None:
     fake.deployments[0].description = f"gameday run {RUN}"
-    assert switch(fake).disable(target, Change(version=1), RUN) == "NEVER"
+    assert disable(fake, target, Change(version=1)) == "NEVER"
 
 
 def test_disabling_finds_a_deployment_whose_number_nobody_noted(
     fake: FakeAppConfig, target: Target
 ) -> None:
     change = enable(fake, target)
-    assert switch(fake).disable(target, Change(version=change.version), RUN) == "BAKING"
+    assert disable(fake, target, Change(version=change.version)) == "BAKING"
     assert fake.serve() == RESTING
 
 
@@ -325,8 +348,8 @@ def test_a_lost_answer_to_the_stop_is_mended_by_the_next_call(
 ) -> None:
     change, fake.lost = enable(fake, target), {"stop_deployment"}
     with pytest.raises(ReadTimeoutError):
-        switch(fake).disable(target, change, RUN)
-    assert switch(fake).disable(target, change, RUN) == "ROLLED_BACK"
+        disable(fake, target, change)
+    assert disable(fake, target, change) == "ROLLED_BACK"
 
 
 def test_a_condition_that_somebody_turned_off_before_is_found_rolled_back(
@@ -334,7 +357,7 @@ def test_a_condition_that_somebody_turned_off_before_is_found_rolled_back(
 ) -> None:
     change = enable(fake, target)
     fake.deployments[-1].state = "ROLLED_BACK"
-    assert switch(fake).disable(target, change, RUN) == "ROLLED_BACK"
+    assert disable(fake, target, change) == "ROLLED_BACK"
     assert fake.stops == 0
 
 
@@ -343,14 +366,14 @@ def test_a_condition_that_is_just_being_rolled_back_is_waited_for(
 ) -> None:
     change, deployment = enable(fake, target), fake.deployments[-1]
     deployment.state, deployment.coming = "ROLLING_BACK", ["ROLLING_BACK", "ROLLED_BACK"]
-    assert switch(fake).disable(target, change, RUN) == "ROLLING_BACK"
+    assert disable(fake, target, change) == "ROLLING_BACK"
     assert deployment.state == "ROLLED_BACK"
 
 
 def test_a_deployment_that_has_baked_is_reverted(fake: FakeAppConfig, target: Target) -> None:
     change = enable(fake, target)
     fake.deployments[-1].state = "COMPLETE"
-    assert switch(fake).disable(target, change, RUN) == "COMPLETE"
+    assert disable(fake, target, change) == "COMPLETE"
     assert fake.deployments[-1].state == "REVERTED"
 
 
@@ -361,7 +384,7 @@ def test_what_somebody_else_deployed_over_the_condition_is_not_reverted(
     fake.deployments[-1].state = "COMPLETE"
     fake.deploy(b'{"theirs": true}')
     with pytest.raises(ConfigurationChanged, match="deployment 3 replaced"):
-        switch(fake).disable(target, change, RUN)
+        disable(fake, target, change)
     assert (fake.stops, fake.serve()) == (0, b'{"theirs": true}')
 
 
@@ -372,7 +395,7 @@ def test_what_somebody_else_deployed_after_a_roll_back_is_not_reverted(
     fake.deployments[-1].state = "ROLLED_BACK"
     fake.deploy(b'{"theirs": true}')
     with pytest.raises(ConfigurationChanged, match="deployment 3 replaced"):
-        switch(fake).disable(target, change, RUN)
+        disable(fake, target, change)
 
 
 def test_a_deployment_to_another_profile_does_not_stand_in_the_way(
@@ -381,7 +404,7 @@ def test_a_deployment_to_another_profile_does_not_stand_in_the_way(
     change = enable(fake, target)
     fake.deployments[-1].state = "COMPLETE"
     fake.deploy(b"{}", profile="p2")
-    assert switch(fake).disable(target, change, RUN) == "COMPLETE"
+    assert disable(fake, target, change) == "COMPLETE"
     assert fake.serve() == RESTING
 
 
@@ -391,7 +414,7 @@ def test_a_condition_that_goes_on_after_the_stop_is_not_disabled(
     change = enable(fake, target)
     monkeypatch.setattr(fake, "stop_deployment", lambda **_: {})
     with pytest.raises(ConditionNotDisabled, match="deployment 2 is still BAKING"):
-        switch(fake, timeout_seconds=0).disable(target, change, RUN)
+        disable(fake, target, change, timeout_seconds=0)
 
 
 def test_a_condition_is_not_disabled_while_the_target_is_served_anything_else(
@@ -400,7 +423,7 @@ def test_a_condition_is_not_disabled_while_the_target_is_served_anything_else(
     change = enable(fake, target)
     monkeypatch.setattr(fake, "serve", lambda _: b'{"latency": {"enabled": true}}')
     with pytest.raises(ConditionNotDisabled, match="is not served its resting configuration"):
-        switch(fake).disable(target, change, RUN)
+        disable(fake, target, change)
 
 
 def test_a_stop_that_is_denied_is_an_error(
@@ -409,4 +432,13 @@ def test_a_stop_that_is_denied_is_an_error(
     change = enable(fake, target)
     monkeypatch.setattr(fake, "stop_deployment", denied)
     with pytest.raises(ClientError, match="AccessDenied"):
-        switch(fake).disable(target, change, RUN)
+        disable(fake, target, change)
+
+
+def test_what_is_found_is_told_before_anything_is_stopped(
+    fake: FakeAppConfig, target: Target
+) -> None:
+    change = enable(fake, target)
+    stops: list[int] = []
+    switch(fake).disable(target, change, RUN, lambda _: stops.append(fake.stops))
+    assert stops == [0]

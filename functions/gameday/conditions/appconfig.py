@@ -100,30 +100,31 @@ class AppConfig:
 
     def _examined(self, condition: AppConfigCondition) -> Target:
         application = self._named(
-            condition.application, self._applications(), "application", "the account"
-        )
+            condition.application, self._pages("list_applications"), "application", "the account"
+        )["Id"]
         inside = f"application {condition.application!r}"
         environment = self._named(
             condition.environment,
             self._pages("list_environments", ApplicationId=application),
             "environment",
             inside,
-        )
+        )["Id"]
         profile = self._named(
             condition.profile,
             self._pages("list_configuration_profiles", ApplicationId=application),
             "configuration profile",
             inside,
         )
+        _refuse_unless_freeform(condition, profile)
         latest = self._newest_deployment(application, environment)
         if latest and latest["State"] in _IN_PROGRESS:
             raise self._busy(application, environment, condition, latest)
-        resting = self._served(application, environment, profile)
+        resting = self._served(application, environment, profile["Id"])
         _refuse_unless_resting(condition, resting)
         return Target(
             application_id=application,
             environment_id=environment,
-            profile_id=profile,
+            profile_id=profile["Id"],
             latest_deployment=latest["DeploymentNumber"] if latest else 0,
             resting_sha256=_sha256(resting),
         )
@@ -150,18 +151,17 @@ class AppConfig:
             ]
         )
 
-    def _applications(self) -> Iterator[Mapping[str, Any]]:
-        return self._pages("list_applications")
-
     def _pages(self, operation: Any, **arguments: str) -> Iterator[Mapping[str, Any]]:
         for page in self.control.get_paginator(operation).paginate(**arguments):
             yield from page["Items"]
 
-    def _named(self, wanted: str, found: Iterator[Mapping[str, Any]], what: str, where: str) -> str:
+    def _named(
+        self, wanted: str, found: Iterator[Mapping[str, Any]], what: str, where: str
+    ) -> Mapping[str, Any]:
         names = {}
         for item in found:
             if wanted in (item["Id"], item["Name"]):
-                return str(item["Id"])
+                return item
             names[item["Name"]] = item["Id"]
         known = ", ".join(sorted(names)) or "none"
         raise RunRefused(
@@ -207,7 +207,7 @@ class AppConfig:
         try:
             remember(change)
         except RunStopped:
-            self.disable(target, change, run_id)
+            self.disable(target, change, run_id, notice=lambda _: None)
             raise
 
     def _create_version(
@@ -261,29 +261,30 @@ class AppConfig:
 
     # -- undo -----------------------------------------------------------------------------
 
-    def disable(self, target: Target, change: Change | None, run_id: str) -> str:
+    def disable(
+        self, target: Target, change: Change | None, run_id: str, notice: Callable[[str], None]
+    ) -> None:
         """Turn the condition off and prove it by reading back what the target is served.
 
-        Idempotent, and harmless when nothing was enabled.
-
-        Returns:
-            The state in which the deployment was found: `BAKING` in a run that went well;
-            `ROLLED_BACK` when somebody else (a person, a monitor) had turned it off before;
-            `NEVER` when it was never started.
+        Idempotent, and harmless when nothing was enabled. `notice` is told the state in which the
+        deployment is found, before anything is stopped: `BAKING` in a run that went well,
+        `ROLLED_BACK` when somebody else (a person, a monitor) turned it off before, `NEVER` when
+        it was never started.
 
         Raises:
             ConfigurationChanged: somebody else deployed over it; nothing was touched.
             ConditionNotDisabled: it is not proven off; call again.
         """
         number = change and (change.deployment or self._find(target, change.version, run_id))
-        if not change or not number:
-            return NEVER
+        if not number:
+            notice(NEVER)
+            return
         found = self._state(target, number)
+        notice(found)
         if found not in _ENDED_OFF:
             self._refuse_to_overwrite(target, number)
             self._stop(target, number)
         self._prove_off(target, number)
-        return found
 
     def _stop(self, target: Target, number: int) -> None:
         try:
@@ -388,6 +389,16 @@ class AppConfig:
         return self.data.get_latest_configuration(ConfigurationToken=token)["Configuration"].read()
 
 
+def _refuse_unless_freeform(condition: AppConfigCondition, profile: Mapping[str, Any]) -> None:
+    if profile.get("Type", "AWS.Freeform") != "AWS.Freeform" or profile["LocationUri"] != "hosted":
+        raise RunRefused(
+            [
+                f"profile {condition.profile!r} is not a freeform profile with hosted "
+                "configurations: make one, and let the function read it"
+            ]
+        )
+
+
 def _refuse_unless_resting(condition: AppConfigCondition, content: bytes) -> None:
     where = f"profile {condition.profile!r} in environment {condition.environment!r}"
     if not content:
@@ -397,10 +408,13 @@ def _refuse_unless_resting(condition: AppConfigCondition, content: bytes) -> Non
     try:
         resting = json.loads(content)
         injected = RULES[condition.format].modes(resting)
+        readable = RULES[condition.format].rests(resting)
     except (ValueError, AttributeError):
+        readable = False
+    if not readable:
         raise RunRefused(
             [f"the resting configuration of {where} is no {condition.format} document: mend it"]
-        ) from None
+        )
     if injected:
         raise RunRefused(
             [f"{where} already injects {', '.join(injected)}: deploy a configuration that is off"]

@@ -277,6 +277,16 @@ def complete_0(configuration: Configuration) -> dict[str, Any]:
     return dict(configuration)
 
 
+def rests_1(configuration: Configuration) -> bool:
+    """Whether a resting configuration is one of 1.x: a 0.x document may inject elsewhere."""
+    return "isEnabled" not in configuration
+
+
+def rests_0(configuration: Configuration) -> bool:
+    """Whether it is one of 0.x: only an explicit isEnabled frees denied hosts again."""
+    return isinstance(configuration.get("isEnabled"), bool)
+
+
 class Format(StrEnum):
     """Which of the two incompatible formats the target reads; the other one does nothing there."""
 
@@ -291,9 +301,10 @@ class Rules:
     check: Callable[[Configuration], None]
     modes: Callable[[Configuration], tuple[str, ...]]
     complete: Callable[[Configuration], dict[str, Any]]
+    rests: Callable[[Configuration], bool]
 
 
 RULES: Mapping[Format, Rules] = {
-    Format.FAILURE_LAMBDA_0: Rules(check_0, modes_0, complete_0),
-    Format.FAILURE_LAMBDA_1: Rules(check_1, modes_1, complete_1),
+    Format.FAILURE_LAMBDA_0: Rules(check_0, modes_0, complete_0, rests_0),
+    Format.FAILURE_LAMBDA_1: Rules(check_1, modes_1, complete_1, rests_1),
 }

@@ -1,0 +1,275 @@
+"""The environment of a handler in small fakes, and the handlers as Lambda calls them.
+
+The table of runs is the embedded AWS's DynamoDB in this process, made as template.yaml says:
+its conditions are what the lock stands on. Nothing here opens a socket.
+"""
+
+import importlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from ministack.services import dynamodb
+from urllib3 import HTTPResponse
+
+from gameday.conditions.appconfig import Change, Target
+from gameday.errors import RunRefused
+from gameday.experiment import Phase, parse
+from gameday.observations import LoadReport, Window
+from gameday.runs import Run, Runs
+from tests.house.project import RESOURCES
+
+RUN = "run-1"
+EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:machine:run-1"
+ALARM = "arn:aws:cloudwatch:us-east-1:000000000000:alarm:errors"
+STARTED_AT = 1_800_000_000
+DOCUMENT: dict[str, Any] = {
+    "name": "purchase-latency",
+    "objective": "A purchase responds in less than 400 ms",
+    "condition": {
+        "kind": "appconfig",
+        "application": "shop",
+        "environment": "production",
+        "profile": "purchase",
+        "function": "purchase",
+        "configuration": {"latency": {"enabled": True, "max_latency": 200}},
+    },
+    "load": {"url": "https://shop.example/purchases"},
+    "measures": [
+        {
+            "name": "95 % respond in",
+            "kind": "threshold",
+            "metric": "Latency",
+            "statistic": "p95",
+            "operator": "<",
+            "threshold": 400,
+        }
+    ],
+    "guardrails": ["errors"],
+}
+
+
+def table() -> Any:
+    """An empty table of runs."""
+    resource = boto3.resource(
+        "dynamodb",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    resource.meta.client.meta.events.register("before-send.dynamodb", _answer)
+    dynamodb.reset()
+    made = RESOURCES["RunsTable"]["Properties"]
+    names = ("BillingMode", "AttributeDefinitions", "KeySchema")
+    return resource.create_table(TableName="runs", **{name: made[name] for name in names})
+
+
+def _answer(request: AWSPreparedRequest, **_: object) -> Any:
+    headers = {
+        name.lower(): value.decode() if isinstance(value, bytes) else value
+        for name, value in request.headers.items()
+    }
+    coroutine = dynamodb.handle_request("POST", "/", headers, request.body, {})
+    try:
+        coroutine.send(None)  # it awaits nothing, so it needs no event loop
+    except StopIteration as done:
+        status, answered, body = done.value
+    raw: Any = HTTPResponse(io.BytesIO(body), preload_content=False)
+    return AWSResponse(request.url, status, answered, raw)
+
+
+class Switch:
+    """The switch of a condition: off, on by one deployment, or off again; remembers the calls."""
+
+    def __init__(self) -> None:
+        self.state = "NEVER"
+        self.disabled = 0
+        self.expires_at = 0.0
+        self.refusal: RunRefused | None = None
+        self.failure: Exception | None = None
+
+    def examine(self, condition: object) -> Target:
+        if self.refusal:
+            raise self.refusal
+        return Target(
+            application_id="a",
+            environment_id="e",
+            profile_id="p",
+            latest_deployment=0,
+            resting_sha256="off",
+        )
+
+    def enable(
+        self,
+        condition: object,
+        target: Target,
+        run_id: str,
+        expires_at: float,
+        change: Change | None,
+        remember: Callable[[Change], None],
+    ) -> None:
+        remember(Change(version=1))
+        self.state, self.expires_at = "BAKING", expires_at
+        remember(Change(version=1, deployment=1))
+
+    def disable(
+        self, target: Target, change: Change | None, run_id: str, notice: Callable[[str], None]
+    ) -> None:
+        self.disabled += 1
+        notice(self.state)
+        if self.failure:
+            raise self.failure
+        if change:
+            self.state = "REVERTED"
+
+
+class Deadlines:
+    """The schedules that exist."""
+
+    def __init__(self) -> None:
+        self.runs: set[str] = set()
+        self.failure: Exception | None = None
+
+    def create(self, run: Run) -> None:
+        if self.failure:
+            raise self.failure
+        self.runs.add(run.run_id)
+
+    def delete(self, run_id: str) -> None:
+        self.runs.discard(run_id)
+
+
+class Publisher:
+    """The verdicts that were published."""
+
+    def __init__(self) -> None:
+        self.published: list[dict[str, Any]] = []
+        self.refusal: RunRefused | None = None
+
+    def examine(self) -> None:
+        if self.refusal:
+            raise self.refusal
+
+    def publish(self, verdict: dict[str, Any], execution_arn: str) -> None:
+        self.published.append(verdict)
+
+
+class StepFunctions:
+    """The answers that task tokens were given; a token that is over takes none."""
+
+    class exceptions:
+        TaskTimedOut = type("TaskTimedOut", (Exception,), {})
+        TaskDoesNotExist = type("TaskDoesNotExist", (Exception,), {})
+        InvalidToken = type("InvalidToken", (Exception,), {})
+
+    def __init__(self) -> None:
+        self.answers: list[dict[str, str]] = []
+        self.over = False
+
+    def send_task_success(self, **answer: str) -> None:
+        self.answers.append(answer)
+
+    def send_task_failure(self, **answer: str) -> None:
+        if self.over:
+            raise self.exceptions.TaskTimedOut
+        self.answers.append(answer)
+
+
+class CloudWatch:
+    """The states of the alarms, and for each metric, statistic and phase or mode one value."""
+
+    def __init__(self) -> None:
+        self.alarm = "OK"
+        self.values: dict[tuple[str, str, str], float] = {}
+
+    def describe_alarms(self, **_: object) -> dict[str, Any]:
+        alarm = {"AlarmName": "errors", "AlarmArn": ALARM, "StateValue": self.alarm}
+        return {"MetricAlarms": [alarm], "CompositeAlarms": []}
+
+    def get_paginator(self, operation: str) -> "CloudWatch":
+        assert operation == "get_metric_data"
+        return self
+
+    def paginate(
+        self, *, MetricDataQueries: list[Any], StartTime: datetime, EndTime: datetime, **_: object
+    ) -> Iterator[dict[str, Any]]:
+        length = EndTime - StartTime
+        yield {
+            "MetricDataResults": [
+                self._result(query["Id"], query["MetricStat"], StartTime, length)
+                for query in MetricDataQueries
+            ]
+        }
+
+    def _result(self, id_: str, asked: Any, start: datetime, length: timedelta) -> dict[str, Any]:
+        metric, period = asked["Metric"], timedelta(seconds=asked["Period"])
+        phase_or_mode = metric["Dimensions"][-1]["Value"]
+        value = self.values.get((metric["MetricName"], asked["Stat"], phase_or_mode))
+        moments = [] if value is None else [start + n * period for n in range(length // period)]
+        values = [value] * len(moments)
+        return {"Id": id_, "StatusCode": "Complete", "Timestamps": moments, "Values": values}
+
+
+class FakeEnvironment:
+    """What `gameday.environment.Environment` gives to a step."""
+
+    def __init__(self) -> None:
+        self.runs = Runs(table())
+        self.appconfig = Switch()
+        self.deadlines = Deadlines()
+        self.publisher = Publisher()
+        self.stepfunctions = StepFunctions()
+        self.cloudwatch = CloudWatch()
+
+    @property
+    def run(self) -> Run:
+        """The run as the table has it."""
+        return self.runs.get(RUN)
+
+    def arm(self, run_id: str = RUN) -> None:
+        """Arm a run as the step does."""
+        experiment = parse(DOCUMENT)
+        self.runs.arm(
+            Run(
+                run_id=run_id,
+                execution_arn=EXECUTION,
+                experiment=experiment,
+                target=self.appconfig.examine(experiment.condition),
+                guardrail_arns=(ALARM,),
+                started_at=STARTED_AT,
+                deadline=STARTED_AT + 900,
+            )
+        )
+        self.deadlines.runs.add(run_id)
+
+    def note_load(self, phase: Phase) -> None:
+        """Note a load of which every request was answered, in a window of its own minute."""
+        start = STARTED_AT + 60 * list(Phase).index(phase)
+        report = LoadReport(
+            phase=phase,
+            window=Window(start=start, end=start + 60),
+            offered=300,
+            sent=300,
+            succeeded=300,
+            failed=0,
+            by_status={"201": 300},
+            errors={},
+            latency_ms=None,
+            schedule_error_ms=None,
+            stopped=False,
+        )
+        self.runs.note(RUN, **{f"{phase}_load": report.model_dump(mode="json")})
+
+
+def handle(environment: FakeEnvironment, step: str, **event: Any) -> Any:
+    """Call the handler of a step as Lambda does; the answer is what JSON makes of it."""
+    app = importlib.import_module(f"{step}.app")
+    context = SimpleNamespace(function_name=step)
+    with patch.object(app, "environment", environment, create=step == "validate_experiment"):
+        return json.loads(json.dumps(app.handler(event, context)))

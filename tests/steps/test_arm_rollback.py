@@ -1,0 +1,61 @@
+from typing import Any
+
+import pytest
+
+from gameday.errors import RunRefused
+from tests.steps.fakes import ALARM, DOCUMENT, EXECUTION, RUN, FakeEnvironment, handle
+
+
+def arm(environment: FakeEnvironment, run_id: str = RUN) -> Any:
+    event = {"run_id": run_id, "execution_arn": EXECUTION, "experiment": DOCUMENT}
+    return handle(environment, "arm_rollback", **event)
+
+
+def test_arming_records_how_to_restore_and_sets_the_deadline(environment: FakeEnvironment) -> None:
+    answer = arm(environment)
+    assert environment.run.target.resting_sha256 == "off"
+    assert environment.run.deadline == answer["deadline"] > environment.run.started_at
+    assert environment.deadlines.runs == {RUN}
+    assert environment.runs.protected_by(ALARM) == [RUN]
+
+
+def test_a_retried_arming_changes_nothing(environment: FakeEnvironment) -> None:
+    arm(environment)
+    before = environment.run
+    arm(environment)
+    assert environment.run == before
+
+
+def test_a_second_run_on_the_target_is_refused_and_told_which_holds_it(
+    environment: FakeEnvironment,
+) -> None:
+    arm(environment)
+    with pytest.raises(RunRefused, match=f"run '{RUN}' holds this target"):
+        arm(environment, "run-2")
+    assert environment.deadlines.runs == {RUN}
+
+
+def test_all_refusals_are_collected(environment: FakeEnvironment) -> None:
+    environment.appconfig.refusal = RunRefused(["already injects latency"])
+    environment.cloudwatch.alarm = "ALARM"
+    environment.publisher.refusal = RunRefused(["no bus", "no topic"])
+    with pytest.raises(RunRefused) as refused:
+        arm(environment)
+    assert len(refused.value.reasons) == 4
+
+
+def test_a_refused_run_leaves_nothing(environment: FakeEnvironment) -> None:
+    environment.cloudwatch.alarm = "ALARM"
+    with pytest.raises(RunRefused, match="already in ALARM"):
+        arm(environment)
+    with pytest.raises(KeyError):
+        environment.runs.get(RUN)
+    assert environment.deadlines.runs == set()
+
+
+def test_without_a_deadline_the_target_is_free_again(environment: FakeEnvironment) -> None:
+    environment.deadlines.failure = RuntimeError("the scheduler is not there")
+    with pytest.raises(RuntimeError, match="scheduler"):
+        arm(environment)
+    environment.deadlines.failure = None
+    arm(environment, "run-2")

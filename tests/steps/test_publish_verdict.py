@@ -1,0 +1,80 @@
+from typing import Any
+
+import pytest
+
+from gameday.experiment import Phase
+from tests.steps.fakes import RUN, FakeEnvironment, handle
+
+FAILURE = {"Error": "MeasureNotRead", "Cause": '{"errorMessage": "CloudWatch answered Forbidden"}'}
+
+
+@pytest.fixture
+def done(armed: FakeEnvironment) -> FakeEnvironment:
+    """A run whose measure holds under the condition, before its verdict."""
+    armed.note_load(Phase.BASELINE)
+    armed.note_load(Phase.CONDITION)
+    armed.cloudwatch.values |= {
+        ("Latency", "p95", "baseline"): 120.0,
+        ("Latency", "p95", "condition"): 350.0,
+        ("Requests", "Sum", "condition"): 300.0,
+        ("Injected", "Sum", "latency"): 300.0,
+    }
+    handle(armed, "snapshot_baseline", run_id=RUN)
+    handle(armed, "enable_condition", run_id=RUN)
+    handle(armed, "evaluate_measures", run_id=RUN)
+    handle(armed, "disable_condition", run_id=RUN)
+    return armed
+
+
+def publish(environment: FakeEnvironment, failure: dict[str, str] | None = None) -> Any:
+    return handle(environment, "publish_verdict", run_id=RUN, failure=failure)
+
+
+def test_a_run_of_which_all_is_known_passes(done: FakeEnvironment) -> None:
+    verdict = publish(done)
+    assert (verdict["verdict"], verdict["status"]) == ("PASSED", "COMPLETED")
+    assert done.publisher.published == [verdict]
+
+
+def test_a_verdict_is_published_once(done: FakeEnvironment) -> None:
+    first = publish(done)
+    assert publish(done, FAILURE) == first
+    assert len(done.publisher.published) == 1
+
+
+def test_a_verdict_that_was_not_published_is_published_by_the_retry(
+    done: FakeEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(done.publisher, "publish", None)
+        with pytest.raises(TypeError):
+            publish(done)
+    publish(done)
+    assert len(done.publisher.published) == 1
+
+
+def test_a_failed_step_is_an_error_with_its_sentence(done: FakeEnvironment) -> None:
+    verdict = publish(done, FAILURE)
+    assert (verdict["verdict"], verdict["status"]) == ("INCONCLUSIVE", "ERROR")
+    assert verdict["reason"] == "MeasureNotRead: CloudWatch answered Forbidden"
+
+
+def test_a_guardrail_that_rang_under_the_condition_fails_the_objective(
+    armed: FakeEnvironment,
+) -> None:
+    handle(armed, "enable_condition", run_id=RUN)
+    handle(armed, "disable_condition", run_id=RUN)
+    armed.cloudwatch.values["Injected", "Sum", "latency"] = 12.0
+    verdict = publish(armed, {"Error": "GuardrailRang", "Cause": "guardrail 'errors' rang"})
+    assert (verdict["verdict"], verdict["status"]) == ("FAILED", "ROLLED_BACK")
+    assert verdict["evidence"] == {"latency": 12.0}
+
+
+def test_an_unsteady_run_enabled_nothing_and_is_inconclusive(armed: FakeEnvironment) -> None:
+    armed.note_load(Phase.BASELINE)
+    armed.cloudwatch.values["Latency", "p95", "baseline"] = 900.0
+    handle(armed, "snapshot_baseline", run_id=RUN)
+    handle(armed, "disable_condition", run_id=RUN)
+    verdict = publish(armed)
+    assert (verdict["verdict"], verdict["status"]) == ("INCONCLUSIVE", "COMPLETED")
+    assert verdict["condition"]["enabled_at"] is None
