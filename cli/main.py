@@ -127,9 +127,8 @@ def embedded() -> None:
 
     Meanwhile `gameday run` uses it instead of starting one of its own.
     """
-    with deployed(click.echo, keep_file=KEEP_FILE) as account:
-        endpoint = account.client("sts").meta.endpoint_url
-        click.echo(f"The embedded AWS is at {endpoint}. Ctrl-C ends it.")
+    with deployed(click.echo, keep_file=KEEP_FILE):
+        click.echo("Ready. Ctrl-C ends it.")
         signal.pause()
 
 

@@ -50,6 +50,7 @@ def deployed(say: Say, keep_file: Path | None = None) -> Iterator[Account]:
         yield account(kept)
         return
     with EmbeddedAws.start(keep_file=keep_file) as aws:
+        say(f"The embedded AWS is at {aws.endpoint_url}.")
         deploy(aws, say)
         yield account(aws)
 
@@ -66,6 +67,7 @@ def deploy(aws: EmbeddedAws, say: Say) -> None:
     applications it may change, and others subscribe.
     """
     with ThreadPoolExecutor() as pool:
+        say("Building both applications; the first time takes half a minute.")
         started = time.monotonic()
         list(pool.map(_built, *zip(_APPLICATION, _GAMEDAY, strict=True)))
         say(f"Built ({time.monotonic() - started:.0f} s).")
@@ -110,6 +112,7 @@ def _deploy(
     template: str,
     parameters: Mapping[str, str] | None = None,
 ) -> None:
+    say(f"Deploying {stack}.")
     started = time.monotonic()
     overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
     _sam(

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from cli.embedded.deploy import KEEP_FILE, account, deploy_application, deploy_g
 from tests.integration import stories
 from tests.integration.runs import LIMIT_SECONDS, Application, Gameday, Mailbox, quick_target
 
-_COPIES = ("shop-2", "shop-3", "shop-4", "shop-5")
-_TOGETHER = 6  # more runs at once are no faster on two cores, and make each other's targets slow
+_COPIES = ("shop-2", "shop-3", "shop-4")
+_TOGETHER = 5  # more runs at once are no faster on two cores, and make each other's targets slow
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +32,7 @@ def aws(folder: Path) -> Iterator[EmbeddedAws]:
 
 
 @pytest.fixture(scope="session")
-def gameday(aws: EmbeddedAws, folder: Path) -> Gameday:
+def stacks(aws: EmbeddedAws, folder: Path) -> Gameday:
     """The stacks, deployed once; the sample application several times, for runs side by side."""
     where = account(aws)
     application = deploy_application(aws, print)
@@ -48,7 +49,11 @@ def gameday(aws: EmbeddedAws, folder: Path) -> Gameday:
         own_application=own,
         forbidden_application=forbidden,
         folder=folder,
-        observed=Mailbox(aws, _observe(aws, where.outputs(where.stack)["VerdictBusName"])),
+        # The queue of the subscribers is the command's to read.
+        verdicts=Mailbox(aws, _observe(aws, where.outputs(where.stack)["VerdictBusName"])),
+        notifications=Mailbox(
+            aws, where.outputs(where.subscriber_stack)["VerdictNotificationQueueUrl"]
+        ),
     )
 
 
@@ -89,26 +94,48 @@ def url() -> Iterator[str]:
         yield address
 
 
+type Story = Callable[[Gameday, str], Any]
+type UnderWay = Callable[[Story], Future[Any]]
+
+
 @pytest.fixture(scope="session")
-def under_way(
-    gameday: Gameday, url: str, request: pytest.FixtureRequest
-) -> Iterator[dict[str, Future[Any]]]:
-    """All runs that the collected tests share, started at once."""
-    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+def under_way(stacks: Gameday, url: str, request: pytest.FixtureRequest) -> Iterator[UnderWay]:
+    """The runs that tests share: those that the collected tests name are started at once."""
     with ThreadPoolExecutor(_TOGETHER) as threads:
-        yield {
-            story.__name__: threads.submit(story, gameday, url)
-            for story in stories.ALL
-            if story.__name__ in wanted
-        }
+
+        @cache
+        def start(story: Story) -> Future[Any]:
+            return threads.submit(story, stacks, url)
+
+        named = {name for item in request.session.items for name in _fixtures(item)}
+        for story in stories.ALL:
+            if story.__name__ in named:
+                start(story)
+        yield start
 
 
-def _shared(story: Callable[[Gameday, str], Any]) -> Any:
+@pytest.fixture(scope="session")
+def gameday(stacks: Gameday, under_way: UnderWay) -> Gameday:
+    """The stacks, on which the shared runs go on meanwhile."""
+    return stacks
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put last what waits for shared runs, and first what needs no stacks."""
+    told = {story.__name__ for story in stories.ALL} | {"story", "ended"}
+    items.sort(key=lambda item: ("gameday" in _fixtures(item)) + 2 * bool(told & _fixtures(item)))
+
+
+def _fixtures(item: pytest.Item) -> set[str]:
+    return set(getattr(item, "fixturenames", ()))
+
+
+def _shared(story: Story) -> Any:
     """Make a fixture of a story: what came of it, once for all tests."""
 
     @pytest.fixture(scope="session", name=story.__name__)
-    def outcome(under_way: dict[str, Future[Any]]) -> Any:
-        return under_way[story.__name__].result(2 * LIMIT_SECONDS)
+    def outcome(under_way: UnderWay) -> Any:
+        return under_way(story).result(2 * LIMIT_SECONDS)
 
     return outcome
 
