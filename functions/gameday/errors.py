@@ -60,6 +60,10 @@ class RunStopped(Failed):
     """Raised when a step finds that its run was stopped, so that it does not go on."""
 
 
+class WatchNotStanding(Failed):
+    """Raised when the watch does not stand in time: without it nothing may be enabled."""
+
+
 class GuardrailRang(Failed):
     """Raised in the watch when a guardrail's alarm went into ALARM during the run."""
 

@@ -131,9 +131,16 @@ class Runs:
         Raises:
             KeyError: when there is no such run.
         """
+        run = self.find(run_id)
+        if run is None:
+            raise KeyError(run_id)
+        return run
+
+    def find(self, run_id: str) -> Run | None:
+        """The run as it is now, or None: it was never armed."""
         item = self._item(f"run#{run_id}", "run")
         if item is None:
-            raise KeyError(run_id)
+            return None
         change = item.get("change")
         return Run(
             run_id=run_id,
@@ -207,6 +214,11 @@ class Runs:
             ConsistentRead=True,
         )
         return [str(item["sk"]) for item in answer["Items"]]
+
+    def disarm(self, run: Run) -> None:
+        """Forget a run that was armed and may not go on; nothing was changed."""
+        self.release(run)
+        self._table.delete_item(Key={"pk": f"run#{run.run_id}", "sk": "run"})
 
     def release(self, run: Run) -> None:
         """Free the target and forget the guardrails; harmless when it is done already."""

@@ -2,17 +2,20 @@
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from gameday import guardrails, measures, verdict
 from gameday.conditions.appconfig import NEVER
 from gameday.environment import Environment
-from gameday.errors import ConfigurationChanged, GuardrailRang, RunRefused
+from gameday.errors import ConfigurationChanged, GuardrailRang, RunRefused, WatchNotStanding
 from gameday.experiment import Experiment, Phase, parse
 from gameday.judge import Findings, Judgement, all_passed, decide, judge_all, judge_recovery
 from gameday.observability import logger
 from gameday.observations import LoadReport, Reading, Window
 from gameday.runs import Run, StopReason
+
+_WATCH_LIMIT_SECONDS = 30.0
 
 _REPLACED = "REPLACED"
 """In place of a deployment's state: somebody else deployed over it."""
@@ -50,7 +53,7 @@ def arm_rollback(
     try:
         environment.deadlines.create(run)
     except Exception:
-        environment.runs.release(run)
+        environment.runs.disarm(run)
         raise
     logger.info("rollback armed", target=target.lock, deadline=run.deadline)
     return {"deadline": run.deadline}
@@ -82,8 +85,18 @@ def watch_guardrails(environment: Environment, run_id: str, token: str) -> None:
 
 def stand_watch_down(environment: Environment, run_id: str) -> None:
     """End the watch: the work is done."""
-    token = environment.runs.get(run_id).watch_token
-    environment.stepfunctions.send_task_success(taskToken=token or "", output="{}")
+    token = _standing_watch(environment, run_id)
+    environment.stepfunctions.send_task_success(taskToken=token, output="{}")
+
+
+def _standing_watch(environment: Environment, run_id: str) -> str:
+    """The token of the watch, which stands beside the work and may have started more slowly."""
+    until = time.monotonic() + _WATCH_LIMIT_SECONDS
+    while not (token := environment.runs.get(run_id).watch_token):
+        if time.monotonic() > until:
+            raise WatchNotStanding(f"it did not stand within {_WATCH_LIMIT_SECONDS:g} s")
+        time.sleep(1)
+    return token
 
 
 def generate_load(environment: Environment, run_id: str, phase: Phase) -> None:
@@ -136,7 +149,8 @@ def _window(run: Run, phase: Phase) -> Window:
 
 
 def enable_condition(environment: Environment, run_id: str) -> None:
-    """Turn the condition on, with a lease that ends with the run's deadline."""
+    """Turn the condition on, once the watch stands, with a lease until the run's deadline."""
+    _standing_watch(environment, run_id)
     run = environment.runs.get(run_id)
     environment.appconfig.enable(
         run.experiment.condition,
@@ -283,19 +297,33 @@ def roll_back(environment: Environment, event: dict[str, Any]) -> None:
     """Undo from outside of the machine: an alarm rang, the execution ended, the deadline came."""
     match event:
         case {"source": "aws.cloudwatch", "resources": [alarm_arn, *_], "detail": detail}:
-            for run_id in environment.runs.protected_by(alarm_arn):
-                _guardrail_rang(environment, run_id, detail)
+            _guardrail_rang(environment, environment.runs.protected_by(alarm_arn), detail)
         case {"source": "aws.states", "detail": {"name": run_id, "status": status}}:
             _execution_ended(environment, run_id, StopReason(status), event["detail"])
         case {"run_id": run_id, "reason": reason}:
-            undo(environment, run_id, StopReason(reason))
+            if environment.runs.find(run_id):
+                undo(environment, run_id, StopReason(reason))
         case _:
             raise ValueError(f"not an event that ends a run: {event}")
 
 
-def _guardrail_rang(environment: Environment, run_id: str, detail: dict[str, Any]) -> None:
+def _guardrail_rang(
+    environment: Environment, run_ids: Sequence[str], detail: dict[str, Any]
+) -> None:
     reason = f"guardrail {detail['alarmName']!r} rang: {detail['state'].get('reason', '')}"
-    undo(environment, run_id, StopReason.GUARDRAIL)
+    failures = []
+    for run_id in run_ids:
+        try:
+            undo(environment, run_id, StopReason.GUARDRAIL)
+            _fail_watch(environment, run_id, reason)
+        except Exception as failure:  # the other runs' conditions must go off all the same
+            logger.exception("undo failed", run_id=run_id)
+            failures.append(failure)
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} of {len(run_ids)} runs not undone", failures)
+
+
+def _fail_watch(environment: Environment, run_id: str, reason: str) -> None:
     token = environment.runs.get(run_id).watch_token
     if not token:
         return  # the watch finds the reason in the record when it comes to stand
@@ -314,12 +342,9 @@ def _guardrail_rang(environment: Environment, run_id: str, detail: dict[str, Any
 def _execution_ended(
     environment: Environment, run_id: str, status: StopReason, detail: dict[str, Any]
 ) -> None:
-    try:
-        run = environment.runs.get(run_id)
-    except KeyError:
-        return  # refused before it armed: nothing was touched
-    if run.execution_arn != detail["executionArn"]:
-        return  # somebody else's execution of the same name
+    run = environment.runs.find(run_id)
+    if run is None or run.execution_arn != detail["executionArn"]:
+        return  # refused before it armed, or another machine's execution of the same name
     environment.runs.note(run_id, execution_ended=status)
     undo(environment, run_id, status)
     error = {"Error": detail.get("error") or status.value, "Cause": detail.get("cause") or ""}

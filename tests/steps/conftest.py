@@ -1,6 +1,6 @@
 import pytest
 
-from tests.steps.fakes import FakeEnvironment
+from tests.steps.fakes import RUN, FakeEnvironment
 
 
 @pytest.fixture
@@ -13,3 +13,10 @@ def armed(environment: FakeEnvironment) -> FakeEnvironment:
     """The environment after the run was armed."""
     environment.arm()
     return environment
+
+
+@pytest.fixture
+def watched(armed: FakeEnvironment) -> FakeEnvironment:
+    """The environment of a run whose watch stands, so that its condition may be enabled."""
+    armed.runs.watch(RUN, "t")
+    return armed

@@ -57,5 +57,6 @@ def test_without_a_deadline_the_target_is_free_again(environment: FakeEnvironmen
     environment.deadlines.failure = RuntimeError("the scheduler is not there")
     with pytest.raises(RuntimeError, match="scheduler"):
         arm(environment)
+    assert environment.runs.find(RUN) is None
     environment.deadlines.failure = None
     arm(environment, "run-2")

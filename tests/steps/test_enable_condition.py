@@ -1,27 +1,38 @@
 import pytest
 
-from gameday.errors import RunStopped
+from gameday import steps
+from gameday.errors import RunStopped, WatchNotStanding
 from gameday.runs import StopReason
 from tests.steps.fakes import RUN, FakeEnvironment, handle
 
 
-def test_the_condition_expires_with_the_run(armed: FakeEnvironment) -> None:
-    handle(armed, "enable_condition", run_id=RUN)
-    assert armed.appconfig.state == "BAKING"
-    assert armed.appconfig.expires_at == armed.run.deadline
+def test_the_condition_expires_with_the_run(watched: FakeEnvironment) -> None:
+    handle(watched, "enable_condition", run_id=RUN)
+    assert watched.appconfig.state == "BAKING"
+    assert watched.appconfig.expires_at == watched.run.deadline
 
 
-def test_what_was_changed_is_in_the_record(armed: FakeEnvironment) -> None:
-    handle(armed, "enable_condition", run_id=RUN)
-    change = armed.run.change
+def test_what_was_changed_is_in_the_record(watched: FakeEnvironment) -> None:
+    handle(watched, "enable_condition", run_id=RUN)
+    change = watched.run.change
     assert change
     assert (change.version, change.deployment) == (1, 1)
-    assert "enabled_at" in armed.run.facts
+    assert "enabled_at" in watched.run.facts
 
 
-def test_nothing_is_enabled_in_a_run_that_was_stopped(armed: FakeEnvironment) -> None:
-    armed.runs.stop(RUN, StopReason.GUARDRAIL)
+def test_nothing_is_enabled_in_a_run_that_was_stopped(watched: FakeEnvironment) -> None:
+    watched.runs.stop(RUN, StopReason.GUARDRAIL)
     with pytest.raises(RunStopped):
-        handle(armed, "enable_condition", run_id=RUN)
-    assert armed.appconfig.state == "NEVER"
-    assert "enabled_at" not in armed.run.facts
+        handle(watched, "enable_condition", run_id=RUN)
+    assert watched.appconfig.state == "NEVER"
+    assert "enabled_at" not in watched.run.facts
+
+
+def test_nothing_is_enabled_before_the_watch_stands(
+    environment: FakeEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "_WATCH_LIMIT_SECONDS", -1)
+    environment.arm()
+    with pytest.raises(WatchNotStanding):
+        handle(environment, "enable_condition", run_id=RUN)
+    assert environment.appconfig.state == "NEVER"

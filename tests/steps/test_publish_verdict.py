@@ -9,21 +9,21 @@ FAILURE = {"Error": "MeasureNotRead", "Cause": '{"errorMessage": "CloudWatch ans
 
 
 @pytest.fixture
-def done(armed: FakeEnvironment) -> FakeEnvironment:
+def done(watched: FakeEnvironment) -> FakeEnvironment:
     """A run whose measure holds under the condition, before its verdict."""
-    armed.note_load(Phase.BASELINE)
-    armed.note_load(Phase.CONDITION)
-    armed.cloudwatch.values |= {
+    watched.note_load(Phase.BASELINE)
+    watched.note_load(Phase.CONDITION)
+    watched.cloudwatch.values |= {
         ("Latency", "p95", "baseline"): 120.0,
         ("Latency", "p95", "condition"): 350.0,
         ("Requests", "Sum", "condition"): 300.0,
         ("Injected", "Sum", "latency"): 300.0,
     }
-    handle(armed, "snapshot_baseline", run_id=RUN)
-    handle(armed, "enable_condition", run_id=RUN)
-    handle(armed, "evaluate_measures", run_id=RUN)
-    handle(armed, "disable_condition", run_id=RUN)
-    return armed
+    handle(watched, "snapshot_baseline", run_id=RUN)
+    handle(watched, "enable_condition", run_id=RUN)
+    handle(watched, "evaluate_measures", run_id=RUN)
+    handle(watched, "disable_condition", run_id=RUN)
+    return watched
 
 
 def publish(environment: FakeEnvironment, failure: dict[str, str] | None = None) -> Any:
@@ -60,21 +60,21 @@ def test_a_failed_step_is_an_error_with_its_sentence(done: FakeEnvironment) -> N
 
 
 def test_a_guardrail_that_rang_under_the_condition_fails_the_objective(
-    armed: FakeEnvironment,
+    watched: FakeEnvironment,
 ) -> None:
-    handle(armed, "enable_condition", run_id=RUN)
-    handle(armed, "disable_condition", run_id=RUN)
-    armed.cloudwatch.values["Injected", "Sum", "latency"] = 12.0
-    verdict = publish(armed, {"Error": "GuardrailRang", "Cause": "guardrail 'errors' rang"})
+    handle(watched, "enable_condition", run_id=RUN)
+    handle(watched, "disable_condition", run_id=RUN)
+    watched.cloudwatch.values["Injected", "Sum", "latency"] = 12.0
+    verdict = publish(watched, {"Error": "GuardrailRang", "Cause": "guardrail 'errors' rang"})
     assert (verdict["verdict"], verdict["status"]) == ("FAILED", "ROLLED_BACK")
     assert verdict["evidence"] == {"latency": 12.0}
 
 
-def test_an_unsteady_run_enabled_nothing_and_is_inconclusive(armed: FakeEnvironment) -> None:
-    armed.note_load(Phase.BASELINE)
-    armed.cloudwatch.values["Latency", "p95", "baseline"] = 900.0
-    handle(armed, "snapshot_baseline", run_id=RUN)
-    handle(armed, "disable_condition", run_id=RUN)
-    verdict = publish(armed)
+def test_an_unsteady_run_enabled_nothing_and_is_inconclusive(watched: FakeEnvironment) -> None:
+    watched.note_load(Phase.BASELINE)
+    watched.cloudwatch.values["Latency", "p95", "baseline"] = 900.0
+    handle(watched, "snapshot_baseline", run_id=RUN)
+    handle(watched, "disable_condition", run_id=RUN)
+    verdict = publish(watched)
     assert (verdict["verdict"], verdict["status"]) == ("INCONCLUSIVE", "COMPLETED")
     assert verdict["condition"]["enabled_at"] is None

@@ -87,6 +87,22 @@ def test_the_deadline_turns_the_condition_off(enabled: FakeEnvironment) -> None:
     assert enabled.run.stop_reason == "DEADLINE"
 
 
+def test_the_deadline_of_a_run_that_was_never_armed_does_nothing(
+    environment: FakeEnvironment,
+) -> None:
+    handle(environment, "roll_back", run_id=RUN, reason="DEADLINE")
+    assert environment.appconfig.disabled == 0
+
+
+def test_an_undo_that_fails_does_not_keep_the_next_run_from_its_own(
+    enabled: FakeEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enabled.runs, "protected_by", lambda _: ["gone", RUN])
+    with pytest.raises(ExceptionGroup, match="1 of 2 runs"):
+        handle(enabled, "roll_back", **alarm())
+    assert enabled.appconfig.state == "REVERTED"
+
+
 @pytest.mark.parametrize(
     "event", [{}, {"source": "aws.s3"}, {"run_id": RUN}, {"run_id": RUN, "reason": "BOREDOM"}]
 )

@@ -1,0 +1,80 @@
+"""The project as data: its templates, its state machine and its files."""
+
+import json
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from cfnlint.decode import cfn_yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def template(path: str) -> dict[str, Any]:
+    """A template, CloudFormation's short forms as their long ones."""
+    loaded: dict[str, Any] = cfn_yaml.load(str(ROOT / path))
+    return loaded
+
+
+TEMPLATES = ("template.yaml", "sample_app/template.yaml", "sample_app/subscribers.yaml")
+TEMPLATE = template(TEMPLATES[0])
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+
+
+def of_type(resource_type: str, resources: dict[str, Any] = RESOURCES) -> dict[str, Any]:
+    """The properties of each resource of one type, by its name."""
+    return {
+        name: resource["Properties"]
+        for name, resource in resources.items()
+        if resource["Type"] == resource_type
+    }
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+DEFINITION_TEXT = (ROOT / "statemachine/experiment.asl.json").read_text(encoding="utf-8")
+DEFINITION: dict[str, Any] = json.loads(DEFINITION_TEXT)
+
+
+def _states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, state in machine["States"].items():
+        yield name, state
+        for branch in state.get("Branches", ()):
+            yield from _states(branch)
+
+
+STATES = dict(_states(DEFINITION))
+"""Every state by its name, those of branches too: a name is there once in a machine."""
+TASKS = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
+
+
+def function_of(state: str) -> str:
+    """The resource that a working state invokes."""
+    found = re.fullmatch(r"\$\{(\w+)Arn\}", TASKS[state]["Arguments"]["FunctionName"])
+    assert found, f"{state} invokes no function of the template"
+    return found[1]
+
+
+_IGNORED = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+
+
+def ignored(path: Path) -> bool:
+    """Whether git leaves this file or folder alone."""
+    return path.name == ".git" or any(fnmatch(path.name, p.rstrip("/")) for p in _IGNORED)
+
+
+def files(folder: Path = ROOT) -> Iterator[Path]:
+    """Every file that belongs to the project, also in a copy without its repository."""
+    for path in sorted(folder.iterdir()):
+        if ignored(path):
+            continue
+        if path.is_dir():
+            yield from files(path)
+        else:
+            yield path
+
+
+def relative(path: Path) -> str:
+    """The path as a person names it."""
+    return path.relative_to(ROOT).as_posix()

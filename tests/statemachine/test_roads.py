@@ -1,0 +1,254 @@
+"""The roads through the state machine: what each function does, and where that leads."""
+
+import threading
+from collections.abc import Mapping
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from gameday.errors import (
+    ConditionNotDisabled,
+    ConditionNotEnabled,
+    ConfigurationChanged,
+    GuardrailRang,
+    InvalidExperiment,
+    RunRefused,
+)
+from tests.house.project import FUNCTIONS
+from tests.statemachine.machine import Execution, Function, answer_watch, execute
+
+# The engine ends the thread of a cancelled branch by an exception that nobody catches.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+ARMING = ["Validate experiment", "Arm rollback", "Run under condition"]
+BASELINE = ["Generate baseline load", "Snapshot baseline", "Steady?"]
+CONDITION = ["Enable condition", "Generate load", "Wait", "Evaluate measures"]
+DONE = ["Stand watch down"]
+FINALLY = ["Disable condition"]
+RECOVERY = ["Was the condition on?", "Generate recovery load", "Confirm recovery"]
+VERDICT = ["Publish verdict", "Do we know?"]
+GREEN, RED = ["Verdict reached"], ["No verdict"]
+
+
+class Functions:
+    """Twelve functions of which all goes well; remembers the events that each was given."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, list[dict[str, Any]]] = {name: [] for name in FUNCTIONS}
+        self._tokens: SimpleQueue[str] = SimpleQueue()
+        self.answers: dict[str, Function] = {
+            "ValidateExperimentFunction": lambda event: {
+                "experiment": event["document"],
+                "plan": {"settle_seconds": 60, "deadline_seconds": 20},
+            },
+            "WatchGuardrailsFunction": lambda event: self._tokens.put(event["token"]),
+            "SnapshotBaselineFunction": lambda event: {"steady": True},
+            "StandWatchDownFunction": lambda event: answer_watch(self.token()),
+            "DisableConditionFunction": lambda event: {"was_on": True},
+            "PublishVerdictFunction": self._publish,
+        }
+
+    def token(self) -> str:
+        """The watch's; it stands in a branch of its own, which may be slower than the work."""
+        return self._tokens.get(timeout=20)
+
+    @staticmethod
+    def _publish(event: dict[str, Any]) -> dict[str, Any]:
+        failure = event["failure"]
+        if failure is None:
+            return {"status": "COMPLETED", "reason": "all measures hold"}
+        rang = failure["Error"] == "GuardrailRang"
+        return {"status": "ROLLED_BACK" if rang else "ERROR", "reason": failure["Error"]}
+
+    def run(self, **answers: Function) -> Execution:
+        """Run the machine with some functions that answer otherwise."""
+        self.answers |= {f"{name}Function": answer for name, answer in answers.items()}
+        return execute({name: self._called(name) for name in FUNCTIONS}, {"name": "example"})
+
+    def _called(self, name: str) -> Function:
+        def called(event: dict[str, Any]) -> Any:
+            self.events[name].append(event)
+            answer = self.answers.get(name)
+            return answer(event) if answer else None
+
+        return called
+
+
+def fails(error: Exception) -> Function:
+    def function(event: dict[str, Any]) -> None:
+        raise error
+
+    return function
+
+
+def fails_in(phase: str) -> Function:
+    def function(event: dict[str, Any]) -> None:
+        if event["phase"] == phase:
+            raise RuntimeError(phase)
+
+    return function
+
+
+@pytest.fixture
+def functions() -> Functions:
+    return Functions()
+
+
+ROADS: Mapping[str, tuple[dict[str, Function], list[str], str | None]] = {
+    "steady": (
+        {},
+        [*BASELINE, *CONDITION, *DONE, *FINALLY, *RECOVERY, *VERDICT, *GREEN],
+        None,
+    ),
+    "unsteady": (
+        {
+            "SnapshotBaseline": lambda event: {"steady": False},
+            "DisableCondition": lambda event: {"was_on": False},
+        },
+        [*BASELINE, *DONE, *FINALLY, "Was the condition on?", *VERDICT, *GREEN],
+        None,
+    ),
+    "baseline load fails": (
+        {
+            "GenerateLoad": fails_in("baseline"),
+            "DisableCondition": lambda event: {"was_on": False},
+        },
+        [BASELINE[0], *FINALLY, "Was the condition on?", *VERDICT, *RED],
+        "RuntimeError",
+    ),
+    "enabling fails": (
+        {"EnableCondition": fails(ConditionNotEnabled("slow"))},
+        [*BASELINE, CONDITION[0], *FINALLY, *RECOVERY, *VERDICT, *RED],
+        "ConditionNotEnabled",
+    ),
+    "load fails": (
+        {"GenerateLoad": fails_in("condition")},
+        [*BASELINE, *CONDITION[:2], *FINALLY, *RECOVERY, *VERDICT, *RED],
+        "RuntimeError",
+    ),
+    "measures fail": (
+        {"EvaluateMeasures": fails(RuntimeError("no answer"))},
+        [*BASELINE, *CONDITION, *FINALLY, *RECOVERY, *VERDICT, *RED],
+        "RuntimeError",
+    ),
+    "watch cannot be stood down": (
+        {"StandWatchDown": fails(RuntimeError("no answer"))},
+        [*BASELINE, *CONDITION, *DONE, *FINALLY, *RECOVERY, *VERDICT, *RED],
+        "RuntimeError",
+    ),
+    "disabling fails": (
+        {"DisableCondition": fails(ConditionNotDisabled("still on"))},
+        [*BASELINE, *CONDITION, *DONE, *FINALLY, *VERDICT, *RED],
+        "ConditionNotDisabled",
+    ),
+    "somebody else deployed": (
+        {"DisableCondition": fails(ConfigurationChanged("not ours"))},
+        [*BASELINE, *CONDITION, *DONE, *FINALLY, *VERDICT, *RED],
+        "ConfigurationChanged",
+    ),
+    "recovery load fails": (
+        {"GenerateLoad": fails_in("recovery")},
+        [*BASELINE, *CONDITION, *DONE, *FINALLY, *RECOVERY[:2], *VERDICT, *GREEN],
+        None,
+    ),
+    "recovery is not judged": (
+        {"ConfirmRecovery": fails(RuntimeError("no answer"))},
+        [*BASELINE, *CONDITION, *DONE, *FINALLY, *RECOVERY, *VERDICT, *GREEN],
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROADS)
+def test_a_road_leads_where_its_row_says(functions: Functions, name: str) -> None:
+    answers, road, error = ROADS[name]
+    execution = functions.run(**answers)
+    work = [state for state in execution.road if state != "Watch guardrails"]
+    assert work == [*ARMING, *road]
+    assert (execution.status, execution.error) == ("FAILED" if error else "SUCCEEDED", error)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("ValidateExperiment", InvalidExperiment([])), ("ArmRollback", RunRefused(["busy"]))],
+)
+def test_what_is_refused_touches_nothing(functions: Functions, name: str, error: Exception) -> None:
+    execution = functions.run(**{name: fails(error)})
+    assert execution.error == type(error).__name__
+    assert execution.road[-1] in ARMING[:2]
+    assert not functions.events["DisableConditionFunction"]
+
+
+def test_a_guardrail_that_rings_cuts_the_work_off_and_ends_green(functions: Functions) -> None:
+    disabled = threading.Event()
+
+    def ring(event: dict[str, Any]) -> None:
+        if event["phase"] == "condition":
+            answer_watch(functions.token(), "GuardrailRang", "it rang")
+            assert disabled.wait(10), "the load was waited for"
+
+    def disable(event: dict[str, Any]) -> dict[str, bool]:
+        disabled.set()
+        return {"was_on": True}
+
+    execution = functions.run(GenerateLoad=ring, DisableCondition=disable)
+    work = [state for state in execution.road if state != "Watch guardrails"]
+    assert work == [*ARMING, *BASELINE, *CONDITION[:2], *FINALLY, *RECOVERY, *VERDICT, *GREEN]
+    assert execution.output == {"status": "ROLLED_BACK", "reason": "GuardrailRang"}
+
+
+def test_a_watch_that_does_not_stand_ends_the_work(functions: Functions) -> None:
+    execution = functions.run(WatchGuardrails=fails(GuardrailRang("it rang before")))
+    assert "Disable condition" in execution.road
+    assert execution.output == {"status": "ROLLED_BACK", "reason": "GuardrailRang"}
+
+
+def test_the_finally_is_tried_again_until_it_succeeds(functions: Functions) -> None:
+    def third_time(event: dict[str, Any]) -> dict[str, bool]:
+        if len(functions.events["DisableConditionFunction"]) < 3:
+            raise ConditionNotDisabled("still on")
+        return {"was_on": True}
+
+    assert functions.run(DisableCondition=third_time).status == "SUCCEEDED"
+
+
+def test_what_is_not_ours_to_revert_is_tried_once(functions: Functions) -> None:
+    functions.run(DisableCondition=fails(ConfigurationChanged("not ours")))
+    assert len(functions.events["DisableConditionFunction"]) == 1
+
+
+def test_the_verdict_of_a_run_that_went_well_is_given_no_failure(functions: Functions) -> None:
+    functions.run()
+    assert functions.events["PublishVerdictFunction"] == [{"run_id": "run-1", "failure": None}]
+
+
+def test_the_verdict_of_a_broken_run_is_given_the_failure(functions: Functions) -> None:
+    functions.run(EvaluateMeasures=fails(RuntimeError("no answer")))
+    (event,) = functions.events["PublishVerdictFunction"]
+    assert event["failure"]["Error"] == "RuntimeError"
+    assert "no answer" in event["failure"]["Cause"]
+
+
+def test_the_output_of_a_run_is_its_verdict(functions: Functions) -> None:
+    execution = functions.run()
+    assert execution.output == {"status": "COMPLETED", "reason": "all measures hold"}
+
+
+def test_a_red_run_ends_with_the_reason_of_its_verdict(functions: Functions) -> None:
+    execution = functions.run(EnableCondition=fails(ConditionNotEnabled("slow")))
+    assert execution.cause == "ConditionNotEnabled"
+
+
+def test_arming_is_given_the_validated_experiment_and_the_execution(functions: Functions) -> None:
+    functions.run()
+    (event,) = functions.events["ArmRollbackFunction"]
+    assert event["run_id"] == "run-1"
+    assert event["execution_arn"].endswith(":execution:machine:run-1")
+    assert event["experiment"] == {"name": "example"}
+
+
+def test_each_load_is_told_its_phase(functions: Functions) -> None:
+    functions.run()
+    phases = [event["phase"] for event in functions.events["GenerateLoadFunction"]]
+    assert phases == ["baseline", "condition", "recovery"]
