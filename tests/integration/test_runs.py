@@ -1,0 +1,346 @@
+"""Whole runs, from the start of the execution to the verdict: how each ends, and what it leaves."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.integration.runs import Execution, Gameday, Json, Target, eventually
+from tests.integration.stories import Expired, Ran, Seen
+
+SCHEMA = Path(__file__).parents[2] / "events" / "verdict.schema.json"
+STATE_TRANSITIONS = 19
+"""Of a run in which everything happens once, and Step Functions bills each."""
+
+
+def axes(execution: Execution) -> tuple[str, str]:
+    verdict = execution.verdict()
+    return verdict["verdict"], verdict["status"]
+
+
+@pytest.fixture
+def good(passed: tuple[Seen, Ran]) -> Seen:
+    return passed[0]
+
+
+@pytest.fixture
+def bad(failed: tuple[Execution, Ran]) -> Execution:
+    return failed[0]
+
+
+# --- It passes ------------------------------------------------------------------------------------
+
+
+def test_an_objective_that_holds_under_the_condition_passes(good: Seen) -> None:
+    assert axes(good.execution) == ("PASSED", "COMPLETED"), good.execution.explained()
+
+
+def test_the_verdict_is_the_output_of_a_green_execution(good: Seen) -> None:
+    described = good.execution.described()
+    assert described["status"] == "SUCCEEDED"
+    assert json.loads(described["output"]) == good.execution.verdict()
+
+
+def test_the_queue_behind_the_rule_receives_the_verdict_once(good: Seen) -> None:
+    good.execution.event()
+    assert [event["detail-type"] for event in good.execution.events()] == ["Gameday Verdict"]
+
+
+def test_the_event_names_its_execution(good: Seen) -> None:
+    assert good.execution.event()["resources"] == [good.execution.arn]
+
+
+def test_people_receive_the_verdict_with_a_short_subject(good: Seen) -> None:
+    subject = good.execution.notification()["Subject"]
+    assert subject == f"PASSED: {good.execution.verdict()['experiment']} (COMPLETED)"
+    assert len(subject) < 100
+
+
+def test_filter_policies_can_tell_messages_apart(good: Seen) -> None:
+    attributes = good.execution.notification()["MessageAttributes"]
+    assert {name: attribute["Value"] for name, attribute in attributes.items()} == {
+        "verdict": "PASSED",
+        "status": "COMPLETED",
+        "experiment": good.execution.verdict()["experiment"],
+    }
+
+
+def test_the_injector_counted_what_it_injected(good: Seen) -> None:
+    verdict = good.execution.verdict()
+    assert verdict["evidence"]["latency"] >= verdict["load"]["sent"]
+
+
+def test_the_application_was_slow_under_the_condition(good: Seen) -> None:
+    verdict = good.execution.verdict()
+    assert verdict["load"]["latency_ms"]["p50"] >= 100
+    assert verdict["baseline"][0]["observed"] < verdict["measures"][0]["observed"]
+
+
+def test_the_system_recovers(good: Seen) -> None:
+    recovery = good.execution.verdict()["recovery"]
+    assert recovery["recovered"], recovery
+
+
+def test_a_run_has_its_number_of_state_transitions(good: Seen) -> None:
+    states = good.execution.entered()
+    print(f"state transitions of one run: {len(states)}")
+    assert len(states) == STATE_TRANSITIONS, states
+
+
+def test_no_step_of_a_good_run_was_retried(good: Seen) -> None:
+    failures = [event["type"] for event in good.execution.history() if "Failed" in event["type"]]
+    assert failures == []
+
+
+# --- The condition --------------------------------------------------------------------------------
+
+
+def test_the_condition_is_served_while_the_run_is_on(good: Seen) -> None:
+    assert good.served["latency"] == {
+        "enabled": True,
+        "percentage": 100,
+        "min_latency": 100,
+        "max_latency": 200,
+    }
+
+
+def test_every_other_mode_is_off_by_name(good: Seen) -> None:
+    others = {
+        mode: flag["enabled"]
+        for mode, flag in good.served.items()
+        if mode not in ("latency", "expires_at")
+    }
+    assert len(others) == 6
+    assert not any(others.values())
+
+
+def test_the_condition_expires_with_the_deadline_of_the_run(good: Seen) -> None:
+    assert good.served["expires_at"] == int(float(good.execution.record()["deadline"]))
+
+
+def test_the_older_format_is_served_as_it_was_written(flat: Seen) -> None:
+    expires_at = flat.served.pop("expires_at")
+    assert flat.served == {
+        "isEnabled": True,
+        "failureMode": "latency",
+        "rate": 1,
+        "minLatency": 100,
+        "maxLatency": 200,
+    }
+    assert expires_at == int(float(flat.execution.record()["deadline"]))
+
+
+def test_the_injector_ends_a_condition_by_itself_when_it_expires(expired: Expired) -> None:
+    assert expired.injected_seconds
+    assert max(expired.injected_seconds) < expired.expires_at
+
+
+def test_a_condition_expires_while_it_is_still_deployed(expired: Expired) -> None:
+    assert expired.served["latency"]["enabled"]
+
+
+# --- Nothing is left behind -----------------------------------------------------------------------
+
+
+@pytest.fixture(params=["good", "flat", "rang", "rang_without_evidence", "aborted", "broken"])
+def ended(request: pytest.FixtureRequest) -> Seen:
+    """Every way in which a run can end whose condition was on."""
+    seen: Seen = request.getfixturevalue(request.param)
+    return seen
+
+
+def test_the_target_was_locked_by_the_run(ended: Seen) -> None:
+    assert ended.lock["run_id"] == {"S": ended.execution.run_id}
+
+
+def test_the_deadline_was_scheduled(ended: Seen) -> None:
+    assert [item["State"] for item in ended.schedules] == ["ENABLED"]
+
+
+def test_afterwards_the_resting_configuration_is_served(ended: Seen) -> None:
+    assert ended.gameday.served(ended.target) == ended.resting
+
+
+def test_afterwards_the_target_is_free(ended: Seen) -> None:
+    assert ended.gameday.lock(ended.target) == {}
+
+
+def test_afterwards_no_deadline_is_left(ended: Seen) -> None:
+    assert ended.gameday.schedules(ended.execution.run_id) == []
+
+
+def test_every_run_that_armed_has_one_verdict(ended: Seen) -> None:
+    ended.execution.event()
+    assert len(ended.execution.events()) == 1
+
+
+@pytest.mark.parametrize("story", ["good", "rang", "rang_without_evidence"])
+def test_afterwards_the_guardrail_protects_no_run(
+    story: str, request: pytest.FixtureRequest
+) -> None:
+    seen: Seen = request.getfixturevalue(story)
+    arn = seen.gameday.guardrail_arn(seen.guardrail)
+    assert seen.gameday.item(f"guardrail#{arn}", seen.execution.run_id) == {}
+
+
+# --- It fails -------------------------------------------------------------------------------------
+
+
+def test_an_objective_that_does_not_hold_fails(bad: Execution) -> None:
+    assert axes(bad) == ("FAILED", "COMPLETED"), bad.explained()
+
+
+def test_a_weakness_found_is_a_good_run(bad: Execution) -> None:
+    assert bad.status == "SUCCEEDED"
+
+
+def test_the_reason_has_the_numbers(bad: Execution) -> None:
+    assert bad.verdict()["reason"] == "answers: 0 is not >= 10"
+
+
+def test_a_denied_host_is_evidence(bad: Execution) -> None:
+    assert bad.verdict()["evidence"]["denylist"] > 0
+
+
+# --- A guardrail rings ----------------------------------------------------------------------------
+
+
+def test_a_guardrail_fails_the_objective_when_the_condition_had_taken_effect(rang: Seen) -> None:
+    assert axes(rang.execution) == ("FAILED", "ROLLED_BACK"), rang.execution.explained()
+
+
+def test_a_guardrail_decides_nothing_when_the_condition_had_no_effect(
+    rang_without_evidence: Seen,
+) -> None:
+    assert axes(rang_without_evidence.execution) == ("INCONCLUSIVE", "ROLLED_BACK")
+
+
+def test_the_reason_names_the_guardrail(rang: Seen) -> None:
+    assert f"guardrail '{rang.guardrail}' rang" in rang.execution.verdict()["reason"]
+
+
+def test_a_run_that_was_rolled_back_ends_green(rang: Seen) -> None:
+    assert rang.execution.status == "SUCCEEDED"
+
+
+def test_nothing_is_measured_after_a_guardrail_rang(rang: Seen) -> None:
+    assert "Evaluate measures" not in rang.execution.entered()
+
+
+def test_a_guardrail_turns_the_condition_off_before_the_state_machine_does(rang: Seen) -> None:
+    assert rang.execution.verdict()["condition"]["disabled_at"] is not None
+    assert rang.execution.record()["stop_reason"] == "GUARDRAIL"
+
+
+@pytest.mark.parametrize("story", ["rang", "rang_without_evidence", "aborted"])
+def test_the_condition_is_off_within_seconds(story: str, request: pytest.FixtureRequest) -> None:
+    seen: Seen = request.getfixturevalue(story)
+    assert float(seen.execution.record()["fact_disabled_at"]) < seen.told_at + 15
+
+
+@pytest.mark.parametrize("story", ["rang_without_evidence", "aborted"])
+def test_the_load_stops_within_two_seconds_of_the_notice(
+    story: str, gameday: Gameday, request: pytest.FixtureRequest
+) -> None:
+    seen: Seen = request.getfixturevalue(story)
+    experiment = json.loads(seen.execution.record()["experiment"])["name"]
+    assert max(gameday.loaded_seconds(experiment)) <= seen.notified_at + 2
+
+
+@pytest.mark.parametrize("story", ["rang_without_evidence", "aborted"])
+def test_the_load_reports_that_it_was_stopped(story: str, request: pytest.FixtureRequest) -> None:
+    seen: Seen = request.getfixturevalue(story)
+    report = eventually(lambda: seen.execution.record().get("fact_condition_load"), 30)
+    assert json.loads(str(report))["stopped"]
+
+
+# --- A step raises, or a person stops the run -----------------------------------------------------
+
+
+def test_a_broken_step_leads_to_disable_condition(broken: Seen) -> None:
+    states = broken.execution.entered()
+    assert states[states.index("Evaluate measures") + 1] == "Disable condition"
+
+
+def test_a_broken_run_is_inconclusive(broken: Seen) -> None:
+    assert axes(broken.execution) == ("INCONCLUSIVE", "ERROR"), broken.execution.explained()
+
+
+def test_a_broken_run_ends_red_with_its_reason(broken: Seen) -> None:
+    assert broken.execution.error == "KeyError"
+    assert broken.execution.cause == broken.execution.verdict()["reason"]
+
+
+def test_a_step_that_raises_before_the_condition_was_on_enables_nothing(
+    unreadable: Execution,
+) -> None:
+    assert axes(unreadable) == ("INCONCLUSIVE", "ERROR"), unreadable.explained()
+    assert unreadable.verdict()["condition"]["enabled_at"] is None
+
+
+def test_a_stopped_run_is_inconclusive(aborted: Seen) -> None:
+    assert axes(aborted.execution) == ("INCONCLUSIVE", "ABORTED"), aborted.execution.explained()
+
+
+def test_a_stopped_execution_goes_no_further(aborted: Seen) -> None:
+    assert aborted.execution.status == "ABORTED"
+    assert "Disable condition" not in aborted.execution.entered()
+
+
+# --- There is nothing to decide -------------------------------------------------------------------
+
+
+def test_a_condition_without_an_effect_never_passes(flat: Seen) -> None:
+    verdict = flat.execution.verdict()
+    assert [measure["verdict"] for measure in verdict["measures"]] == ["PASSED"]
+    assert axes(flat.execution) == ("INCONCLUSIVE", "COMPLETED")
+    assert "nothing shows that latency took effect" in verdict["reason"]
+
+
+def test_a_target_that_does_not_answer_is_inconclusive(
+    unanswered: tuple[Execution, Target, Ran],
+) -> None:
+    execution, *_ = unanswered
+    assert axes(execution) == ("INCONCLUSIVE", "COMPLETED"), execution.explained()
+    assert "the target did not answer" in execution.verdict()["reason"]
+
+
+def test_an_objective_that_is_missed_already_is_inconclusive(
+    unsteady: tuple[Execution, Target],
+) -> None:
+    execution, _ = unsteady
+    assert axes(execution) == ("INCONCLUSIVE", "COMPLETED"), execution.explained()
+    assert "was not met before anything was injected" in execution.verdict()["reason"]
+
+
+@pytest.mark.parametrize("story", ["unanswered", "unsteady"])
+def test_what_is_not_steady_is_not_touched(story: str, request: pytest.FixtureRequest) -> None:
+    execution, target, *_ = request.getfixturevalue(story)
+    assert "Enable condition" not in execution.entered()
+    assert execution.gameday.deployments(target) == 1  # the resting one
+    assert execution.gameday.lock(target) == {}
+
+
+# --- What subscribers may rely on -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def schema() -> Json:
+    return dict(json.loads(SCHEMA.read_text()))
+
+
+@pytest.mark.parametrize("story", ["good", "rang", "aborted", "broken", "flat"])
+def test_the_event_is_as_its_schema_says(
+    story: str, schema: Json, request: pytest.FixtureRequest
+) -> None:
+    seen: Seen = request.getfixturevalue(story)
+    jsonschema.validate(seen.execution.event(), schema)
+
+
+@pytest.mark.parametrize("story", ["bad", "unreadable"])
+def test_the_event_of_a_run_without_a_condition_is_as_its_schema_says(
+    story: str, schema: Json, request: pytest.FixtureRequest
+) -> None:
+    execution: Execution = request.getfixturevalue(story)
+    jsonschema.validate(execution.event(), schema)
