@@ -35,6 +35,7 @@ _OVERHEAD_SECONDS = 240
 """What the steps themselves may take: cold starts, deployments, retries."""
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110
 _STATISTIC = re.compile(
     r"SampleCount|Sum|Average|Minimum|Maximum|IQM"
     r"|(p|tm|wm|tc|ts)\d{1,2}(\.\d{1,10})?"
@@ -121,6 +122,14 @@ class Load(_Model):
     rate_per_second: float = Field(default=5.0, gt=0, le=200)
     timeout_seconds: float = Field(default=10.0, gt=0, le=30)
     warm_up_seconds: int = Field(default=10, ge=0, le=120)
+
+    @field_validator("headers")
+    @classmethod
+    def _one_line_each(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name) or not value.isprintable():
+                raise ValueError(f"{name!r} is no header: a name is a token, a value one line")
+        return headers
 
     @field_validator("url")
     @classmethod

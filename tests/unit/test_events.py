@@ -124,6 +124,7 @@ BROKEN = [
     ("old-disk-space-missing", "condition.configuration.diskSpace", "neither 0 nor empty"),
     ("old-deny-list-missing", "condition.configuration.denylist", "neither 0 nor empty"),
     ("url-not-http", "load.url", "http://"),
+    ("header-of-two-lines", "load.headers", "a value one line"),
     ("url-longer-than-2048", "load.url", "at most 2048"),
     ("method-unknown", "load.method", "'GET'"),
     ("header-no-text", "load.headers.accept", "valid string"),
