@@ -81,6 +81,7 @@ def generate_load(
     stopped: Callable[[], bool],
     cloudwatch: "CloudWatchClient",
     run_id: str,
+    one_period: bool = True,
 ) -> LoadReport:
     """Warm the target up, load it for one measured window, and publish what was seen.
 
@@ -94,15 +95,18 @@ def generate_load(
             Three errors or timeouts in a row stop the load: it must not run unattended.
         cloudwatch: takes the metrics.
         run_id: for the target's access log, in the User-Agent.
+        one_period: whether CloudWatch is to read the window as one period; a window that is read
+            in slices starts as soon as it may.
 
     Raises:
         MetricsNotPublished: when CloudWatch did not take the metrics; the load had its time.
     """
     now = time.time()
+    earliest = now + warm_up_seconds
     schedule = _Schedule(
         rate_per_second=Fraction(str(load.rate_per_second)),
         started_at=now,
-        window_start=window_start(now + warm_up_seconds, window_seconds),
+        window_start=window_start(earliest, window_seconds) if one_period else math.ceil(earliest),
         window_seconds=window_seconds,
     )
     worker = _Worker(load, schedule, run_id)

@@ -7,7 +7,7 @@ from gameday import load
 from gameday.experiment import Phase
 from gameday.observations import LoadReport
 from gameday.runs import StopReason
-from tests.steps.fakes import RUN, FakeEnvironment, handle
+from tests.steps.fakes import DOCUMENT, RUN, FakeEnvironment, handle
 
 GIVEN = list[dict[str, Any]]
 
@@ -38,6 +38,22 @@ def test_each_phase_has_its_window_and_warm_up(
     (told,) = given
     assert (told["warm_up_seconds"], told["window_seconds"]) == (warm_up_seconds, window_seconds)
     assert armed.run.facts[f"{phase}_load"]["offered"] == 300
+
+
+def test_the_judged_windows_are_one_period(armed: FakeEnvironment, given: GIVEN) -> None:
+    for phase in Phase:
+        handle(armed, "generate_load", run_id=RUN, phase=phase.value)
+    assert [told["one_period"] for told in given] == [True, True, True]
+
+
+def test_a_recovery_of_seconds_waits_for_no_minute(
+    armed: FakeEnvironment, given: GIVEN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    armed.runs.disarm(armed.run)
+    monkeypatch.setitem(DOCUMENT, "windows", {"recovery_seconds": 18})
+    armed.arm()
+    handle(armed, "generate_load", run_id=RUN, phase="recovery")
+    assert [told["one_period"] for told in given] == [False]
 
 
 def is_stopped(armed: FakeEnvironment, phase: Phase) -> bool:

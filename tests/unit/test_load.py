@@ -145,6 +145,7 @@ def generate(
     stopped: Callable[[], bool] = lambda: False,
     warm_up_seconds: float = 0,
     window_seconds: int = 1,
+    one_period: bool = True,
     **load: Any,
 ) -> LoadReport:
     cloudwatch = cloudwatch or FakeCloudWatch()
@@ -158,6 +159,7 @@ def generate(
         stopped=stopped,
         cloudwatch=cloudwatch,
         run_id="run-1",
+        one_period=one_period,
     )
 
 
@@ -244,6 +246,16 @@ def test_a_window_starts_in_the_first_second_that_fits(now: float, window_second
     start = window_start(now, window_seconds)
     assert start >= now
     assert not any(fits(second, window_seconds) for second in range(math.ceil(now), start))
+
+
+def test_a_window_that_is_read_in_slices_waits_for_no_minute(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "window_start", lambda *_: pytest.fail("it waited"))
+    before = time.time()
+    report = generate(f"http://{target.address}/", one_period=False)
+    assert before <= report.window.start <= before + 1.5
+    assert report.sent == report.offered == 20
 
 
 @given(st.decimals("0.01", 200, places=2), WINDOW_SECONDS)
