@@ -13,6 +13,7 @@ from typing import Any
 
 from cli.account import Account
 from cli.progress import Progress
+from gameday.errors import sentence
 
 _EXIT_STATUS = {"PASSED": 0, "FAILED": 1, "INCONCLUSIVE": 2}
 REFUSED_STATUS = 3
@@ -134,8 +135,4 @@ def _received(account: Account, queue: str, run_id: str, execution: str) -> dict
 
 
 def _cause(ended: dict[str, Any]) -> str:
-    cause = ended.get("cause") or ended.get("error") or ended["status"]
-    try:
-        return str(json.loads(cause)["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return str(cause)
+    return sentence(ended.get("cause") or ended.get("error") or ended["status"])

@@ -5,6 +5,7 @@ and `Catch` blocks name these classes. Two families: `Invalid` is the caller's t
 never retried; `Failed` is the world's.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,14 @@ class Fault:
 def _shortened(value: object, limit: int = 80) -> str:
     text = repr(value)
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def sentence(cause: str) -> str:
+    """Return what an error says, whether Lambda wrapped it in JSON or not."""
+    try:
+        return str(json.loads(cause)["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause
 
 
 class GamedayError(Exception):

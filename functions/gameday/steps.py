@@ -1,6 +1,5 @@
 """The steps of a run: one function for each working state, and the undo that all roads call."""
 
-import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +7,13 @@ from typing import Any
 from gameday import guardrails, measures, verdict
 from gameday.conditions.appconfig import NEVER
 from gameday.environment import Environment
-from gameday.errors import ConfigurationChanged, GuardrailRang, RunRefused, WatchNotStanding
+from gameday.errors import (
+    ConfigurationChanged,
+    GuardrailRang,
+    RunRefused,
+    WatchNotStanding,
+    sentence,
+)
 from gameday.experiment import Experiment, Phase, parse
 from gameday.judge import Findings, Judgement, all_passed, decide, judge_all, judge_recovery
 from gameday.observability import logger
@@ -258,7 +263,7 @@ def _findings(environment: Environment, run: Run, failure: dict[str, str] | None
     facts = run.facts
     return Findings(
         failure=failure and failure["Error"],
-        failure_cause=failure and _sentence(failure.get("Cause", "")),
+        failure_cause=failure and sentence(failure.get("Cause", "")),
         aborted=facts.get("execution_ended") == StopReason.ABORTED,
         baseline=_judgements(run, "baseline") if "baseline" in facts else None,
         baseline_load=_load(run, Phase.BASELINE),
@@ -285,14 +290,6 @@ def _late_evidence(environment: Environment, run: Run) -> dict[str, float | None
     return dict(
         measures.read(run.experiment, Phase.CONDITION, window, environment.cloudwatch).evidence
     )
-
-
-def _sentence(cause: str) -> str:
-    """What an error says, whether Lambda wrapped it in JSON or not."""
-    try:
-        return str(json.loads(cause)["errorMessage"])
-    except (ValueError, KeyError, TypeError):
-        return cause
 
 
 def roll_back(environment: Environment, event: dict[str, Any]) -> None:

@@ -5,9 +5,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import boto3
+import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.stub import Stubber
 
 from gameday.conditions.appconfig import Target
 from gameday.experiment import Experiment, Phase, parse, resolve
@@ -245,3 +249,18 @@ def _described(deployment: Deployment) -> Json:
 
 def _error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": ""}}, "Operation")
+
+
+def stubbed_dynamodb(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> Iterator[Stubber]:
+    """Give a module of the sample application a DynamoDB that answers as told, and only that."""
+    monkeypatch.setenv("TABLE_NAME", "table")
+    client = boto3.client(
+        "dynamodb",
+        region_name="us-east-1",
+        aws_access_key_id="none",
+        aws_secret_access_key="none",
+    )
+    monkeypatch.setattr(module, "dynamodb", lambda: client)
+    with Stubber(client) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.stub import ANY, Stubber
 
 from gameday_injector.flags import Flag, parse_flags
 from sample_app.functions.shop import catalogue, clicks, images, purchase
+from tests.unit.fakes import stubbed_dynamodb
 
 ITEM = {
     "id": {"N": "7"},
@@ -24,17 +24,7 @@ ITEM = {
 
 @pytest.fixture(autouse=True)
 def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    monkeypatch.setenv("TABLE_NAME", "table")
-    client = boto3.client(
-        "dynamodb",
-        region_name="us-east-1",
-        aws_access_key_id="none",
-        aws_secret_access_key="none",
-    )
-    monkeypatch.setattr(catalogue, "dynamodb", lambda: client)
-    with Stubber(client) as stubber:
-        yield stubber
-        stubber.assert_no_pending_responses()
+    yield from stubbed_dynamodb(monkeypatch, catalogue)
 
 
 def expect_item(dynamodb: Stubber, item_id: object, answer: dict[str, Any]) -> None:

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from botocore.stub import Stubber
 
 from sample_app.functions.shop import seed
+from tests.unit.fakes import stubbed_dynamodb
 
 
 class PresignedUrl(http.server.HTTPServer):
@@ -45,17 +45,7 @@ def presigned_url() -> Iterator[PresignedUrl]:
 
 @pytest.fixture(autouse=True)
 def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    monkeypatch.setenv("TABLE_NAME", "table")
-    client = boto3.client(
-        "dynamodb",
-        region_name="us-east-1",
-        aws_access_key_id="none",
-        aws_secret_access_key="none",
-    )
-    monkeypatch.setattr(seed, "dynamodb", lambda: client)
-    with Stubber(client) as stubber:
-        yield stubber
-        stubber.assert_no_pending_responses()
+    yield from stubbed_dynamodb(monkeypatch, seed)
 
 
 def request(request_type: str, url: PresignedUrl) -> dict[str, str]:

@@ -137,15 +137,12 @@ class AppConfig:
         latest: Mapping[str, Any],
     ) -> RunRefused:
         # The description tells whose it is: another run's name is in it.
-        description = self.control.get_deployment(
-            ApplicationId=application,
-            EnvironmentId=environment,
-            DeploymentNumber=latest["DeploymentNumber"],
-        ).get("Description")
+        number = latest["DeploymentNumber"]
+        description = self._deployment(application, environment, number).get("Description")
         whose = f", {description!r}" if description else ""
         return RunRefused(
             [
-                f"deployment {latest['DeploymentNumber']} to environment "
+                f"deployment {number} to environment "
                 f"{condition.environment!r} is in progress ({latest['State']}{whose}): "
                 "wait until it is complete, or stop it"
             ]
@@ -192,12 +189,12 @@ class AppConfig:
         if change is None:
             change = Change(version=self._create_version(condition, target, run_id, expires_at))
             remember(change)
-        if change.deployment is None:
-            change = change.model_copy(
-                update={"deployment": self._start(target, change.version, run_id)}
-            )
+        number = change.deployment
+        if number is None:
+            number = self._start(target, change.version, run_id)
+            change = change.model_copy(update={"deployment": number})
             self._remember_or_stop(target, change, run_id, remember)
-        self._await_served(target, change)
+        self._await_served(target, number)
         return change
 
     def _remember_or_stop(
@@ -246,17 +243,17 @@ class AppConfig:
             return ours
         return answer["DeploymentNumber"]
 
-    def _await_served(self, target: Target, change: Change) -> None:
-        for state in self._states(target, _number(change)):
+    def _await_served(self, target: Target, number: int) -> None:
+        for state in self._states(target, number):
             if state in {"BAKING", "COMPLETE"}:
                 return
             if state in _ENDED_OFF | {"ROLLING_BACK"}:
                 raise ConditionNotEnabled(
-                    f"AppConfig rolled deployment {change.deployment} back while it was enabled: "
+                    f"AppConfig rolled deployment {number} back while it was enabled: "
                     "look at the monitors of the environment"
                 )
         raise ConditionNotEnabled(
-            f"deployment {change.deployment} was not served within {self.timeout_seconds:g} s"
+            f"deployment {number} was not served within {self.timeout_seconds:g} s"
         )
 
     # -- undo -----------------------------------------------------------------------------
@@ -336,13 +333,12 @@ class AppConfig:
             time.sleep(_POLL_SECONDS)
 
     def _state(self, target: Target, number: int) -> str:
-        return str(self._deployment(target, number)["State"])
+        full = self._deployment(target.application_id, target.environment_id, number)
+        return str(full["State"])
 
-    def _deployment(self, target: Target, number: int) -> Any:
+    def _deployment(self, application: str, environment: str, number: int) -> Any:
         return self.control.get_deployment(
-            ApplicationId=target.application_id,
-            EnvironmentId=target.environment_id,
-            DeploymentNumber=number,
+            ApplicationId=application, EnvironmentId=environment, DeploymentNumber=number
         )
 
     def _deployments(self, application: str, environment: str) -> list[Mapping[str, Any]]:
@@ -357,11 +353,7 @@ class AppConfig:
         for item in self._deployments(application, environment):
             if profile is None:
                 return item
-            full = self.control.get_deployment(
-                ApplicationId=application,
-                EnvironmentId=environment,
-                DeploymentNumber=item["DeploymentNumber"],
-            )
+            full = self._deployment(application, environment, item["DeploymentNumber"])
             if full["ConfigurationProfileId"] == profile:
                 return item
         return None
@@ -372,7 +364,7 @@ class AppConfig:
             number = int(item["DeploymentNumber"])
             if number <= target.latest_deployment:
                 return None
-            full = self._deployment(target, number)
+            full = self._deployment(target.application_id, target.environment_id, number)
             if full["ConfigurationVersion"] == str(version) and full.get(
                 "Description"
             ) == _description(run_id):
@@ -427,9 +419,3 @@ def _description(run_id: str) -> str:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _number(change: Change) -> int:
-    if change.deployment is None:
-        raise ValueError("the deployment has no number yet")
-    return change.deployment
