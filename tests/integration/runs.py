@@ -102,10 +102,11 @@ class Gameday:
     verdicts: Mailbox
     notifications: Mailbox
     folder: Path
+    stack: str = "gameday"
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        return account(self.aws).outputs("gameday")
+        return account(self.aws).outputs(self.stack)
 
     @cached_property
     def _clients(self) -> dict[str, Any]:
@@ -118,10 +119,10 @@ class Gameday:
                 self._clients[service] = self.aws.client(service)
             return self._clients[service]
 
-    def resource(self, logical_id: str, stack: str = "gameday") -> str:
-        """Return the physical id of a resource of a stack."""
+    def resource(self, logical_id: str) -> str:
+        """Return the physical id of a resource of Gameday's stack."""
         found = self.client("cloudformation").describe_stack_resource(
-            StackName=stack, LogicalResourceId=logical_id
+            StackName=self.stack, LogicalResourceId=logical_id
         )
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
@@ -389,6 +390,21 @@ class Execution:
             told = {k: v for k, v in details.items() if k in ("name", "error", "cause")}
             lines.append(f"  {event['timestamp']:%H:%M:%S} {event['type']} {told or ''}")
         return "\n".join(lines)
+
+
+def observe(aws: EmbeddedAws, bus: str, name: str) -> str:
+    """Make one more subscriber of the verdicts, whose queue nobody else reads; return its URL."""
+    sqs, events = aws.client("sqs"), aws.client("events")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    arn = attributes["Attributes"]["QueueArn"]
+    allowed = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    pattern = json.dumps({"source": ["gameday"]})
+    events.put_rule(Name=name, EventBusName=bus, EventPattern=pattern)
+    events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}])
+    return str(url)
 
 
 def unique(prefix: str) -> str:
