@@ -323,12 +323,7 @@ class _Run:
         document = experiment(
             "kill-point", self.target, self.lane.load.url(self.run_id), windows=windows
         )
-        arn = self.gameday.client("stepfunctions").start_execution(
-            stateMachineArn=self.gameday.outputs["StateMachineArn"],
-            name=self.run_id,
-            input=json.dumps(document),
-        )["executionArn"]
-        return Execution(self.gameday, str(arn))
+        return self.gameday.start(document, self.run_id)
 
     # -- the plan of the wrapper ----------------------------------------------------------
 
@@ -628,7 +623,7 @@ class _Run:
 
     @property
     def _is_armed(self) -> bool:
-        return bool(self.execution.record())
+        return "experiment" in self.execution.record()
 
     def seen(self) -> Seen:
         """Look at what is there now."""
