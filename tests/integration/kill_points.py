@@ -106,6 +106,14 @@ class Cell:
         return self.death in {Death.TIMES_OUT, Death.KILLED}
 
     @property
+    def may_send_again(self) -> bool:
+        """Whether a verdict may come twice, word for word: its sender dies before it can say so.
+
+        EventBridge takes no token by which it would know the second one.
+        """
+        return self.death is Death.KILLED and _AFTER.get(self.row) == "PutEvents"
+
+    @property
     def is_late(self) -> bool:
         """Whether the run is over before anything can be done to it from outside."""
         return self.row in STATES and not (self.row in TASKS or _tasks_after(self.row))
@@ -222,6 +230,9 @@ there is exactly one verdict event; or none, and a clear error, when the run nev
 - **never on**: the run died before the condition was enabled.
 - **already off**: it died after the condition was disabled.
 - **goes on**: the machine went on to its regular end.
+- **verdict sent again**: a sender that dies between EventBridge's answer and noting it cannot tell,
+  so the same event is sent once more, word for word. EventBridge itself promises no less: a
+  subscriber goes by `run`.
 - **no function**: the state has none that could die.
 
 """

@@ -53,6 +53,7 @@ LONG_SECONDS = 600
 _LIMIT_SECONDS = 300.0
 _POLL_SECONDS = 0.2
 _QUIET_SECONDS = 1.5
+_UNDO_SECONDS = 5.0
 _FUNCTION_SECONDS = 1
 _ROLL_BACK_SECONDS = 20
 _ACTS = {
@@ -262,13 +263,18 @@ class _Switch:
         self._thread.join()
 
     @property
+    def resting(self) -> bytes:
+        """What was served at first."""
+        return self.changes[0][1]
+
+    @property
     def is_off(self) -> bool:
         """Whether what is served is what was served at first."""
-        return self.changes[-1][1] == self.changes[0][1]
+        return self.changes[-1][1] == self.resting
 
     def took(self, died_at: float) -> str:
         """Say how long after a death the condition was on."""
-        resting = self.changes[0][1]
+        resting = self.resting
         if all(content == resting for _, content in self.changes):
             return "never on"
         later = [(at, content) for at, content in self.changes if at > died_at]
@@ -381,8 +387,32 @@ class _Run:
             and wanted["payload"].items() <= line["payload"].items()
         ]
 
-    def _await(self, read: Callable[[], Any], limit_seconds: float = _LIMIT_SECONDS) -> Any:
-        return eventually(read, limit_seconds, self.execution.explained)
+    def _await(self, read: Callable[[], Any]) -> Any:
+        """Return what `read` gives as soon as it is true; look after the run meanwhile."""
+
+        def look() -> Any:
+            self._is_safe()
+            return read()
+
+        return eventually(look, _LIMIT_SECONDS, self.execution.explained)
+
+    def _is_safe(self) -> None:
+        """Whatever happens, while the condition is on something will turn it off."""
+        if self.switch.is_off:
+            return
+        gameday = self.gameday
+        missing = [
+            what
+            for what, found in (
+                ("lock", gameday.lock(self.target)),
+                ("schedule", gameday.schedules(self.run_id)),
+            )
+            if not found
+        ]
+        if missing and _content(gameday, self.target) != self.switch.resting:
+            problem = f"on without a {' and a '.join(missing)}"
+            if problem not in self.trouble:
+                self.trouble.append(problem)
 
     # -- how it dies ----------------------------------------------------------------------
 
@@ -586,12 +616,16 @@ class _Run:
     def _end(self) -> None:
         """Wait until the run is over, was cleaned up after, and nothing of it moves any more.
 
-        What waited goes on only then: a function whose execution was ended is not.
+        What waited goes on as soon as that was tried: nothing ends a function with its execution.
         """
         self._await(lambda: self._is_over)
         posted = self.cell.is_late and self.cell.death is Death.TIMED_OUT
         if posted or self.execution.status != "SUCCEEDED":
-            self._soon("nothing rolled back", lambda: self._journal("ends", ROLL_BACK), 60)
+            self._soon("nothing rolls back", lambda: self._journal("begins", ROLL_BACK))
+            with suppress(AssertionError):  # then it may wait for what waits
+                eventually(lambda: self._journal("ends", ROLL_BACK), _UNDO_SECONDS)
+            self._release()
+            self._soon("nothing rolled back", lambda: self._journal("ends", ROLL_BACK), 150)
         self._release()
         self._soon("a function still works", lambda: not self._at_work(), 60)
         if self._is_armed:
@@ -628,31 +662,41 @@ class _Run:
     def seen(self) -> Seen:
         """Look at what is there now."""
         self.switch.end()
-        verdicts = len(self.execution.events())
+        verdicts = self.execution.events()
         return Seen(
             cell=self.cell,
             execution=self.execution,
-            took=self._took(),
+            took=self._took(len(verdicts)),
             left=tuple([*self.trouble, *self._left(verdicts)]),
-            verdicts=verdicts,
+            verdicts=len(verdicts),
             story=self._story(),
         )
 
-    def _took(self) -> str:
-        took = self.switch.took(self.died_at)
+    def _took(self, verdicts: int) -> str:
         inside = self.cell.death not in FROM_OUTSIDE and self.cell.row != ROLL_BACK
-        return f"{took}, goes on" if inside and self.execution.status == "SUCCEEDED" else took
+        goes_on = inside and self.execution.status == "SUCCEEDED"
+        sent_again = verdicts > 1 and self.cell.may_send_again
+        return ", ".join(
+            [
+                self.switch.took(self.died_at),
+                *(["goes on"] if goes_on else []),
+                *(["verdict sent again"] if sent_again else []),
+            ]
+        )
 
-    def _left(self, verdicts: int) -> Iterator[str]:
+    def _left(self, verdicts: list[Json]) -> Iterator[str]:
         gameday, armed = self.gameday, self._is_armed
-        if not self.switch.is_off or self.switch.changes[0][1] != _content(gameday, self.target):
+        if not self.switch.is_off or self.switch.resting != _content(gameday, self.target):
             yield "the condition is on"
         if gameday.lock(self.target):
             yield "the lock is held"
         if gameday.schedules(self.run_id):
             yield "the schedule is there"
-        if verdicts != armed:
-            yield f"{verdicts} verdicts of a run that {'armed' if armed else 'never armed'}"
+        due = 1 + self.cell.may_send_again if armed else 0
+        if not armed <= len(verdicts) <= due:
+            yield f"{len(verdicts)} verdicts of a run that {'armed' if armed else 'never armed'}"
+        if any(event["detail"] != verdicts[0]["detail"] for event in verdicts):
+            yield "verdicts that differ"
         if not armed and not self._says_why():
             yield "no clear error"
         if letters := self.lane.dead_letters():
@@ -671,7 +715,7 @@ class _Run:
             for line in self._lines()
         ]
         changes = [
-            f"  {_clock(at)} served: {'resting' if content == self.switch.changes[0][1] else 'ON'}"
+            f"  {_clock(at)} served: {'resting' if content == self.switch.resting else 'ON'}"
             for at, content in self.switch.changes
         ]
         death = f"  {_clock(self.died_at)} died"
