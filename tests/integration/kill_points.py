@@ -42,13 +42,7 @@ FROM_OUTSIDE = {Death.STOPPED, Death.TIMED_OUT}
 ONCE = {Death.ANSWER_LOST, Death.KILLED}
 """The second attempt is well; every other death lasts until the run has ended."""
 
-_AFTER = {
-    "Arm rollback": "CreateSchedule",
-    "Enable condition": "StartDeployment",
-    "Disable condition": "StopDeployment",
-    "Publish verdict": "PutEvents",
-    ROLL_BACK: "StopDeployment",
-}
+_AFTER = {"Enable condition": "StartDeployment", "Publish verdict": "PutEvents"}
 """The call in the middle of a function's work after which its death hurts most."""
 
 _QUICK = {
@@ -245,14 +239,14 @@ What dies, and how:
   everything.
 - **answer lost**: the work was done, then comes `Lambda.ClientExecutionTimeoutException`, once.
 - **worker killed**: SIGKILL in the middle of the work, once: after the call where it hurts most
-  ({calls}), in other functions after the first call that writes.
-- **StopExecution** and **TIMED_OUT** (the machine's own `TimeoutSeconds`): while the function is at
-  that same call, which it survives; it goes on with its work after the undo has been done. A state
-  without a function is ended before the function that follows it has begun. In the last states the
-  run is over by then: the stop is refused, and the event of a run that timed out comes late.
+  ({calls}), in any other function after the first call that writes.
+- **StopExecution** and **TIMED_OUT** (the machine's own `TimeoutSeconds`): while the function waits
+  after that same call; it goes on with its work when the undo has been done. A state without a
+  function is ended before the function that follows it has begun. In the last states the run is
+  over by then: the stop is refused, and the event of a run that timed out comes late.
 - **Roll back** is the function that cleans up from outside, here after `StopExecution` in Generate
-  load: it is its first call that dies. For StopExecution and TIMED_OUT, a second event comes while
-  it is in the middle of the undo.
+  load: it is its first call that dies. Lambda tries again; after one second here, after one minute
+  on AWS. For StopExecution and TIMED_OUT, a second event comes while it is at work on the first.
 """
 
 

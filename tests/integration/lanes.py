@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.embedded.aws import EmbeddedAws
+from tests.house.project import of_type
 from tests.integration.kill_points import (
     BREAKING,
     FROM_OUTSIDE,
@@ -53,6 +54,7 @@ LONG_SECONDS = 600
 _LIMIT_SECONDS = 300.0
 _POLL_SECONDS = 0.2
 _QUIET_SECONDS = 1.5
+_LOOK_SECONDS = 1.0
 _UNDO_SECONDS = 5.0
 _FUNCTION_SECONDS = 1
 _ROLL_BACK_SECONDS = 20
@@ -206,14 +208,7 @@ class Lane:
     @cached_property
     def queues(self) -> list[str]:
         """Every queue of the stack: they are of dead letters."""
-        found = self.gameday.client("cloudformation").describe_stack_resources(
-            StackName=self.gameday.stack
-        )["StackResources"]
-        return [
-            str(item["PhysicalResourceId"])
-            for item in found
-            if item["ResourceType"] == "AWS::SQS::Queue"
-        ]
+        return [self.gameday.resource(name) for name in of_type("AWS::SQS::Queue")]
 
     def dead_letters(self) -> int:
         """Return how many dead letters there are, and throw them away."""
@@ -297,6 +292,7 @@ class _Run:
     run_id: str
     died_at: float = 0.0
     trouble: list[str] = field(default_factory=list)
+    _safe_until: float = 0.0
     _lifts: list[Callable[[], object]] = field(default_factory=list)
 
     def happen(self) -> None:
@@ -398,8 +394,10 @@ class _Run:
 
     def _is_safe(self) -> None:
         """Whatever happens, while the condition is on something will turn it off."""
-        if self.switch.is_off:
+        now = time.monotonic()
+        if self.switch.is_off or now < self._safe_until:
             return
+        self._safe_until = now + _LOOK_SECONDS
         gameday = self.gameday
         missing = [
             what

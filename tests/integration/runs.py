@@ -122,10 +122,14 @@ class Gameday:
 
     def resource(self, logical_id: str) -> str:
         """Return the physical id of a resource of Gameday's stack."""
-        found = self.client("cloudformation").describe_stack_resource(
-            StackName=self.stack, LogicalResourceId=logical_id
-        )
-        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+        return self.resources[logical_id]
+
+    @cached_property
+    def resources(self) -> dict[str, str]:
+        """The physical ids of the stack's resources, which do not change while tests run."""
+        found = self.client("cloudformation").describe_stack_resources(StackName=self.stack)
+        items = found["StackResources"]
+        return {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in items}
 
     # -- AppConfig ------------------------------------------------------------------------
 
