@@ -5,7 +5,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.integration.runs import LATENCY, OFF, Execution, Gameday, Json, Target, experiment
+from tests.integration.runs import (
+    LATENCY,
+    OFF,
+    Execution,
+    Gameday,
+    Json,
+    Target,
+    eventually,
+    experiment,
+)
 
 URL = "http://127.0.0.1:9/"  # no load leaves before a run is armed
 
@@ -158,8 +167,11 @@ def test_a_refusal_locks_nothing(refused: Refused) -> None:
     assert refused.execution.gameday.lock(refused.case.target) == {}
 
 
-def test_a_refusal_leaves_no_record_and_no_deadline(refused: Refused) -> None:
-    assert refused.execution.record() == {}
+def test_a_refusal_leaves_no_deadline_and_only_that_the_run_may_never_arm(
+    refused: Refused,
+) -> None:
+    record = eventually(refused.execution.record, 10)
+    assert set(record) == {"pk", "sk", "stop_reason", "expires_at"}
     assert refused.execution.gameday.schedules(refused.execution.run_id) == []
 
 
