@@ -26,7 +26,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from ministack.core import iam_actions, lambda_runtime, responses
-from ministack.services import apigateway_v1, appconfig, eventbridge, lambda_svc, sqs
+from ministack.services import apigateway_v1, appconfig, eventbridge, lambda_svc, sns, sqs
 from ministack.services import cloudwatch as metrics
 from ministack.services import stepfunctions as states
 
@@ -67,6 +67,8 @@ def install() -> None:
         layers,
         api_gateway,
         authorization,
+        configuration_retrieval,
+        topic_policy,
         host_names,
     ):
         bridge()
@@ -986,6 +988,71 @@ def authorization() -> None:
         if action == "cloudwatch:PutMetricData":
             keys["cloudwatch:namespace"] = _json_object(body).get("Namespace")
         return keys
+
+
+_RETRIEVALS = {
+    ("POST", "/configurationsessions"): "appconfig:StartConfigurationSession",
+    ("GET", "/configuration"): "appconfig:GetLatestConfiguration",
+}
+
+
+def configuration_retrieval() -> None:
+    """Reading a configuration needs a permission for this configuration.
+
+    In the emulator everybody may. Source: service-authorization/latest/reference: appconfig.
+    """
+
+    @_replace(iam_actions, "extract_iam_action")
+    def action(original: Json, service: str, method: str, path: str, *args: Json) -> Json:
+        query = args[-1]
+        if method == "GET" and _first(query.get("configuration_token")) not in appconfig._sessions:
+            return original(service, method, path, *args)  # which refuses the token, if it is one
+        return _RETRIEVALS.get((method, path)) or original(service, method, path, *args)
+
+    @_replace(iam_actions, "extract_resource_arn")
+    def resource(original: Json, service: str, method: str, path: str, *args: Json) -> Json:
+        if (method, path) not in _RETRIEVALS:
+            return original(service, method, path, *args)
+        _, body, query, region, account = args
+        token = _first(query.get("configuration_token"))
+        asked = appconfig._sessions.get(token) or _json_object(body)
+        application, environment, profile = _configuration(asked)
+        inside = f"environment/{environment}/configuration/{profile}"
+        return f"arn:aws:appconfig:{region}:{account}:application/{application}/{inside}"
+
+
+def _configuration(asked: Json) -> tuple[Json, Json, Json]:
+    """The ids of what was asked for, each by its id or its name."""
+    application, environment, profile = (
+        asked.get(f"{part}Identifier") for part in _CONFIGURATION_PARTS
+    )
+    application = appconfig._resolve_application_id(application) or application
+    return (
+        application,
+        appconfig._resolve_environment_id(application, environment),
+        appconfig._resolve_configuration_profile_id(application, profile),
+    )
+
+
+_CONFIGURATION_PARTS = ("Application", "Environment", "ConfigurationProfile")
+
+
+def topic_policy() -> None:
+    """A topic's default policy is for its owner.
+
+    To the topics of CloudFormation the emulator gives one for everybody.
+    Source: sns/latest/api/API_SetTopicAttributes and the default policy of CreateTopic.
+    """
+
+    @_replace(sns, "topic_policy_for_arn")
+    def of_topic(original: Json, *args: Json) -> Json:
+        found = original(*args)
+        if not found or "__default_policy_ID" not in found[0]:
+            return found
+        policy, owner = json.loads(found[0]), found[1]
+        for statement in policy["Statement"]:
+            statement["Condition"] = {"StringEquals": {"AWS:SourceOwner": owner}}
+        return json.dumps(policy), owner
 
 
 def _first(value: Json) -> Json:
