@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.house.project import ROOT, TEMPLATE, TEMPLATES, of_type, template
+from tests.house.project import FUNCTIONS, ROOT, TEMPLATE, TEMPLATES, of_type, permissions, template
 
 CHECKOV_EXCEPTIONS = yaml.safe_load(
     (ROOT / "tests/security/exceptions.yaml").read_text(encoding="utf-8")
@@ -121,22 +121,11 @@ CHANGES = {
 }
 
 
-def actions(statements: list[dict[str, Any]]) -> set[str]:
-    listed = [statement["Action"] for statement in statements]
-    return {a for action in listed for a in (action if isinstance(action, list) else [action])}
-
-
 def test_only_enabling_and_disabling_can_change_a_target() -> None:
-    managed = {
-        name: actions(policy["PolicyDocument"]["Statement"])
-        for name, policy in of_type("AWS::IAM::ManagedPolicy").items()
-    }
     allowed: dict[str, set[str]] = {}
-    for name, function in of_type("AWS::Serverless::Function").items():
-        for policy in function.get("Policies", ()):
-            own = actions(policy["Statement"]) if "Statement" in policy else managed[policy["Ref"]]
-            for action in own:
-                allowed.setdefault(action, set()).add(name)
+    for name in FUNCTIONS:
+        for action in permissions(name):
+            allowed.setdefault(action, set()).add(name)
     reading = re.compile(r"appconfig:(List\w+|Get\w+|StartConfigurationSession)")
     changing = {a for a in allowed if a.startswith("appconfig:") and not reading.fullmatch(a)}
     assert {action: allowed[action] for action in changing} == CHANGES
