@@ -64,6 +64,14 @@ def test_no_policy_is_one_that_others_write(path: str) -> None:
             assert policy.keys() & {"Statement", "PolicyDocument", "Ref"}, policy
 
 
+def test_what_may_be_a_target_is_a_parameter_of_the_stack() -> None:
+    for statement in statements(TEMPLATE):
+        if "appconfig:" in str(statement["Action"]) and statement["Resource"] != "*":
+            named = set(re.findall(r"'Ref': '(\w+)'|\$\{(ConditionStrategy)\}", str(statement)))
+            assert named <= {("TargetApplications", ""), ("", "ConditionStrategy")}
+            assert named
+
+
 def test_an_exception_of_checkov_says_why() -> None:
     for exception in CHECKOV_EXCEPTIONS:
         assert exception.keys() == {"check", "resources", "reason"}

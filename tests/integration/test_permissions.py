@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
+from itertools import product
 from typing import Any
 
 import boto3
@@ -24,8 +25,25 @@ AWS_MANAGED = {
 }
 """What SAM gives to each function for its logs and traces; AWS writes them, with "*"."""
 
+type Case = tuple[str, str]
+
 each_function = pytest.mark.parametrize("function", FUNCTIONS)
 GRANTS = [(function, action) for function in FUNCTIONS for action in sorted(permissions(function))]
+SCOPED = [(function, action) for function, action in GRANTS if action not in NOWHERE]
+
+
+def each(cases: Iterable[Case], says: Callable[[Case], str]) -> pytest.MarkDecorator:
+    """Test each function with each action, under a name that is a sentence."""
+    cases = list(cases)
+    return pytest.mark.parametrize(
+        ("function", "action"), cases, ids=[says(case) for case in cases]
+    )
+
+
+def granted(case: Case) -> str:
+    function, action = case
+    return f"{function} {'may' if action in permissions(function) else 'may not'} {action}"
+
 
 type Denied = Callable[[str, Call, Place], bool]
 
@@ -91,24 +109,21 @@ def denied(gameday: Gameday, role: Callable[[str], str]) -> Denied:
     return ask
 
 
-@each_function
-@pytest.mark.parametrize("action", WORK)
+@each(product(FUNCTIONS, WORK), granted)
 def test_a_function_may_do_here_what_it_is_permitted_and_no_more(
     denied: Denied, here: Place, function: str, action: str
 ) -> None:
     assert denied(function, WORK[action], here) == (action not in permissions(function))
 
 
-@each_function
-@pytest.mark.parametrize("action", [action for action in WORK if action not in NOWHERE])
+@each(product(FUNCTIONS, sorted(WORK.keys() - NOWHERE)), "{0[0]} may not {0[1]} elsewhere".format)
 def test_a_function_may_do_no_work_elsewhere(
     denied: Denied, elsewhere: Place, function: str, action: str
 ) -> None:
     assert denied(function, WORK[action], elsewhere)
 
 
-@each_function
-@pytest.mark.parametrize("action", MISCHIEF)
+@each(product(FUNCTIONS, MISCHIEF), granted)
 def test_a_function_may_do_no_mischief(
     denied: Denied, here: Place, function: str, action: str
 ) -> None:
@@ -182,7 +197,7 @@ def permitted(role: Callable[[str], str], policies: Callable[[str], dict[str, Js
     return ask
 
 
-@pytest.mark.parametrize(("function", "action"), GRANTS)
+@each(GRANTS, granted)
 def test_a_permission_is_for_every_resource_that_aws_asks_about(
     permitted: Permitted, here: Place, function: str, action: str
 ) -> None:
@@ -190,9 +205,7 @@ def test_a_permission_is_for_every_resource_that_aws_asks_about(
     assert [resource for resource in ours if not permitted(function, action, resource, here)] == []
 
 
-@pytest.mark.parametrize(
-    ("function", "action"), [grant for grant in GRANTS if grant[1] not in NOWHERE]
-)
+@each(SCOPED, "{0[0]} may not {0[1]} elsewhere".format)
 def test_a_permission_is_for_no_resource_and_no_purpose_of_others(
     permitted: Permitted, here: Place, elsewhere: Place, function: str, action: str
 ) -> None:
@@ -207,9 +220,9 @@ def test_a_permission_is_for_no_resource_and_no_purpose_of_others(
     ] == []
 
 
-@pytest.mark.parametrize(
-    ("function", "action"),
-    [grant for grant in GRANTS if grant[1].startswith("appconfig:") and grant[1] not in NOWHERE],
+@each(
+    [case for case in SCOPED if case[1].startswith("appconfig:")],
+    "{0[0]} may not {0[1]} abroad".format,
 )
 def test_an_application_of_the_same_id_in_another_region_is_no_target(
     permitted: Permitted, here: Place, function: str, action: str
