@@ -234,9 +234,9 @@ def _to_function(operation: str, **arguments: Any) -> Call:
 _QUERY = {"Id": "m", "Expression": "1"}
 _CODE = {"ZipFile": b"nothing"}
 
-# Those that some function is permitted to make, as source: reference of AWS's service
-# authorization, which names every resource that a call needs a permission for. None of them changes
-# anything when it is permitted: what it is about does not exist, or is not valid.
+# Those that some function is permitted to make, each with every resource that AWS wants permitted
+# (service-authorization/latest/reference). None of them changes anything when it is permitted: what
+# it is about does not exist, or is too much.
 WORK = {
     "appconfig:ListApplications": Call("appconfig", "list_applications"),
     "appconfig:ListEnvironments": Call(
@@ -337,16 +337,12 @@ WORK = {
     "events:PutEvents": Call(
         "events",
         "put_events",
-        lambda p: {
-            "Entries": [
-                {"EventBusName": p.bus, "Source": p.source, "DetailType": "x", "Detail": "x"}
-            ]
-        },
+        lambda p: {"Entries": [{"EventBusName": p.bus, "Source": p.source}] * 11},
         _bus,
         lambda p: {"events:source": [p.source]},
     ),
     "sns:GetTopicAttributes": _to_topic("get_topic_attributes"),
-    "sns:Publish": _to_topic("publish", Message="x", MessageStructure="json"),
+    "sns:Publish": _to_topic("publish", Message="x" * (256 * 1024 + 1)),
     "sqs:SendMessage": _to_queue("send_message", MessageBody="x", DelaySeconds=901),
     "cloudwatch:DescribeAlarms": Call("cloudwatch", "describe_alarms"),
     "cloudwatch:GetMetricData": Call(
@@ -357,7 +353,7 @@ WORK = {
     "cloudwatch:PutMetricData": Call(
         "cloudwatch",
         "put_metric_data",
-        lambda p: {"Namespace": p.namespace, "MetricData": [{"MetricName": "x", "Value": 0}]},
+        lambda p: {"Namespace": p.namespace, "MetricData": []},
         keys=lambda p: {"cloudwatch:namespace": p.namespace},
     ),
     "states:SendTaskSuccess": Call(
