@@ -6,10 +6,11 @@ SHELL := bash
 PYTHON ?= python3.13
 BIN := .venv/bin
 READY := .venv/ready
+STACK ?= gameday
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run test pr check unit integration format lock injector-bench clean
+.PHONY: help setup demo run conditions conditions-off test pr check unit integration format lock injector-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -30,6 +31,12 @@ demo: $(READY) ## Run the talk's three experiments on the embedded AWS.
 run: $(READY) ## Run one experiment on the embedded AWS: make run EXPERIMENT=events/smallest.json
 	@test -n "$(EXPERIMENT)" || { echo "Say which: make run EXPERIMENT=events/smallest.json"; exit 3; }
 	@$(BIN)/gameday run $(EXPERIMENT)
+
+conditions: $(READY) ## List the conditions still on in your AWS account: make conditions STACK=gameday
+	@$(BIN)/gameday conditions --aws --stack $(STACK)
+
+conditions-off: $(READY) ## Turn them off, and end their runs.
+	@$(BIN)/gameday conditions --aws --stack $(STACK) --off
 
 test: check unit integration ## Everything: format, lint, types, templates, unit and integration tests.
 

@@ -34,6 +34,12 @@ class Account:
         Raises:
             NotDeployed: there is no such stack.
         """
+        return {
+            output["OutputKey"]: self.reached_at(output["OutputValue"])
+            for output in self._described(stack).get("Outputs", [])
+        }
+
+    def _described(self, stack: str) -> dict[str, Any]:
         try:
             found = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
         except ClientError as error:
@@ -43,10 +49,24 @@ class Account:
                 f"there is no stack {stack!r} in {self.session.region_name}: "
                 "deploy it, or name another one"
             ) from None
-        return {
-            output["OutputKey"]: self.reached_at(output["OutputValue"])
-            for output in found.get("Outputs", [])
-        }
+        return dict(found)
+
+    def targets(self) -> list[str]:
+        """Return the ids of the AppConfig applications that Gameday's stack may change."""
+        parameters = self._described(self.stack)["Parameters"]
+        return next(
+            str(parameter["ParameterValue"]).split(",")
+            for parameter in parameters
+            if parameter["ParameterKey"] == "TargetApplications"
+        )
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables of the function that rolls back, as the stack gave them to it."""
+        function = self.client("cloudformation").describe_stack_resource(
+            StackName=self.stack, LogicalResourceId="RollBackFunction"
+        )["StackResourceDetail"]["PhysicalResourceId"]
+        found = self.client("lambda").get_function_configuration(FunctionName=function)
+        return dict(found["Environment"]["Variables"])
 
     def verdict_queue(self) -> str:
         """Return the queue behind a rule on the bus of verdicts.

@@ -13,16 +13,17 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.account import Account, NotDeployed
+from cli.conditions import Conditions
 from cli.demo import run_demo
 from cli.embedded.aws import EmbeddedAwsError
-from cli.embedded.deploy import KEEP_FILE, DeployFailed, deployed
+from cli.embedded.deploy import KEEP_FILE, DeployFailed, deployed, kept_account
 from cli.progress import Progress
 from cli.run import REFUSED_STATUS, NoVerdict, Refused, run_experiment
-from gameday.errors import InvalidExperiment
+from gameday.errors import Failed, InvalidExperiment
 from gameday.experiment import parse, resolve
 
 _REFUSALS = (InvalidExperiment, Refused, NotDeployed)
-_BREAKDOWNS = (NoVerdict, DeployFailed, EmbeddedAwsError, BotoCoreError, ClientError)
+_BREAKDOWNS = (Failed, NoVerdict, DeployFailed, EmbeddedAwsError, BotoCoreError, ClientError)
 
 _document = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 _out = click.option(
@@ -119,6 +120,42 @@ def demo(out: Path) -> None:
     """
     with deployed(click.echo) as account:
         sys.exit(0 if run_demo(account, out, Progress()) else 1)
+
+
+@cli.command()
+@click.option("--off", is_flag=True, help="Turn them off, and end their runs.")
+@click.option("--aws", is_flag=True, help="Look in the account that your AWS credentials name.")
+@click.option("--stack", default="gameday", show_default=True, help="With --aws: Gameday's stack.")
+@click.option(
+    "--application",
+    "applications",
+    multiple=True,
+    metavar="ID",
+    help="Look in this AppConfig application: for when the stack is gone. May be repeated.",
+)
+@click.option("--run", "run_id", metavar="ID", help="Only the condition of this run.")
+def conditions(
+    *, off: bool, aws: bool, stack: str, applications: tuple[str, ...], run_id: str | None
+) -> None:
+    """List the conditions that are still on, as AppConfig itself says; --off turns them off.
+
+    Without --aws it looks into the embedded AWS that `gameday embedded` keeps.
+
+    Exit status: 0 when none is on (any more), 1 when some are, 3 when that could not be learnt.
+    """
+    account = Account(boto3.Session(), stack=stack) if aws else kept_account()
+    found = Conditions(account, applications)
+    standing = [one for one in found.standing() if run_id in (None, one.run_id)]
+    for one in standing:
+        click.echo(
+            f"on: run {one.run_id}, application {one.application_id}, environment "
+            f"{one.environment}, profile {one.profile}, deployment {one.deployment} ({one.state})"
+        )
+        if off:
+            click.echo(f"    {found.turn_off(one)}")
+    if not standing:
+        click.echo("No condition is on.")
+    sys.exit(1 if standing and not off else 0)
 
 
 @cli.command()

@@ -26,7 +26,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from ministack.core import iam_actions, lambda_runtime, responses
-from ministack.services import apigateway_v1, eventbridge, lambda_svc
+from ministack.services import apigateway_v1, appconfig, eventbridge, lambda_svc, sqs
 from ministack.services import cloudwatch as metrics
 from ministack.services import stepfunctions as states
 
@@ -51,11 +51,14 @@ def install() -> None:
         parallel,
         history_of_branches,
         stop_and_deadline,
+        start_twice,
         task_tokens,
         jsonata_fields,
         alarms,
         alarm_state_change,
         get_metric_data,
+        queue_depth,
+        deployed_version,
         failed_invocation,
         log_lines,
         lambda_metrics,
@@ -300,6 +303,26 @@ def _time_out(execution: Json, scope: _Scope) -> None:
     states._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
     scope.cancel()
     states._emit_execution_status_event(execution)
+
+
+def start_twice() -> None:
+    """Starting an execution again that runs, by name and input, is the same execution.
+
+    The emulator refuses every name that it has seen. Source: API_StartExecution.
+    """
+
+    @_replace(states, "_start_execution")
+    def start(original: Json, request: Json) -> Json:
+        machine = states._state_machines.get(request.get("stateMachineArn"))
+        if machine and "name" in request:
+            arn = machine["stateMachineArn"].replace(":stateMachine:", ":execution:")
+            running = states._executions.get(f"{arn}:{request['name']}") or {}
+            same = running.get("input") == request.get("input", "{}")
+            if same and running["status"] == "RUNNING":
+                return responses.json_response(
+                    {"executionArn": running["executionArn"], "startDate": running["startDate"]}
+                )
+        return original(request)
 
 
 def task_tokens() -> None:
@@ -608,6 +631,58 @@ def _record(
         metrics._store_datum(
             namespace, name, dict(dimensions), timestamp, unit, None, several, None, None
         )
+
+
+def queue_depth() -> None:
+    """How many messages wait in a queue is a metric.
+
+    The emulator publishes none for SQS; on AWS it is there each minute (AWS/SQS
+    ApproximateNumberOfMessagesVisible), here every second while something waits.
+    """
+    _existing(sqs, "_refresh_counts")
+    threading.Thread(target=_record_queue_depths_forever, daemon=True).start()
+
+
+def _record_queue_depths_forever() -> None:
+    while True:
+        time.sleep(ALARM_INTERVAL_SECONDS)
+        for (account, region, _), queue_ in sqs._queues.all_items():
+            responses.set_request_account_id(account)
+            responses.set_request_region(region)
+            sqs._refresh_counts(queue_)
+            depth = int(queue_["attributes"]["ApproximateNumberOfMessages"])
+            if depth:
+                _record(
+                    "AWS/SQS",
+                    {"QueueName": queue_["name"]},
+                    {"ApproximateNumberOfMessagesVisible": (depth, "Count")},
+                    time.time(),
+                )
+
+
+# --- AppConfig ------------------------------------------------------------------------------------
+
+
+def deployed_version() -> None:
+    """Only a version that exists can be deployed.
+
+    The emulator starts a deployment of any number. Source: API_StartDeployment, which answers
+    ResourceNotFoundException.
+    """
+
+    @_replace(appconfig, "_start_deployment")
+    def start(original: Json, application: str, environment: str, request: Json) -> Json:
+        profile, version = request["ConfigurationProfileId"], request["ConfigurationVersion"]
+        versions = {
+            name
+            for key, found in appconfig._hosted_versions.items()
+            if key.startswith(f"{application}/{profile}/")
+            for name in (str(found["VersionNumber"]), found.get("VersionLabel"))
+        }
+        if f"{application}/{profile}" in appconfig._config_profiles and version not in versions:
+            message = f"Configuration version {version} could not be found."
+            return appconfig._error(404, "ResourceNotFoundException", message)
+        return original(application, environment, request)
 
 
 # --- Lambda ---------------------------------------------------------------------------------------

@@ -55,6 +55,18 @@ def deployed(say: Say, keep_file: Path | None = None) -> Iterator[Account]:
         yield account(aws)
 
 
+def kept_account() -> Account:
+    """Return the embedded AWS that `gameday embedded` keeps.
+
+    Raises:
+        DeployFailed: none is kept.
+    """
+    kept = EmbeddedAws.attach(KEEP_FILE)
+    if not kept:
+        raise DeployFailed("no embedded AWS is kept: start `gameday embedded`, or say --aws")
+    return account(kept)
+
+
 def account(aws: EmbeddedAws) -> Account:
     """Return the embedded AWS as an account."""
     return Account(aws.session(), reached_at=aws.url)

@@ -1,11 +1,13 @@
 """The environment of a handler: the only reader of its variables, the only maker of clients."""
 
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from tenacity import Retrying, stop_after_delay, wait_random_exponential
 
 from gameday.conditions.appconfig import AppConfig
 from gameday.deadline import Deadlines
@@ -23,58 +25,78 @@ _CLIENT = Config(
 
 
 class Environment:
-    """What the template gave to this function; each part is made when it is first used."""
+    """What the template gave to a function; each part is made when it is first used.
+
+    A function takes it from its own variables; the command gives those of a deployed function.
+    """
+
+    def __init__(
+        self,
+        variables: Mapping[str, str] = os.environ,
+        session: boto3.Session | None = None,
+    ) -> None:
+        self._variables = variables
+        self._aws: Any = session or boto3
 
     @cached_property
     def runs(self) -> Runs:
         """The table of runs."""
-        return Runs(boto3.resource("dynamodb", config=_CLIENT).Table(os.environ["RUNS_TABLE"]))
+        dynamodb = self._aws.resource("dynamodb", config=_CLIENT)
+        return Runs(dynamodb.Table(self._variables["RUNS_TABLE"]))
 
     @cached_property
     def appconfig(self) -> AppConfig:
         """The switch of the conditions."""
         return AppConfig(
-            control=_client("appconfig"),
-            data=_client("appconfigdata"),
-            strategy_id=os.environ["DEPLOYMENT_STRATEGY"],
+            control=self._client("appconfig"),
+            data=self._client("appconfigdata"),
+            strategy_id=self._variables["DEPLOYMENT_STRATEGY"],
         )
 
     @cached_property
     def cloudwatch(self) -> "CloudWatchClient":
         """Metrics and alarms."""
-        client: CloudWatchClient = _client("cloudwatch")
+        client: CloudWatchClient = self._client("cloudwatch")
         return client
 
     @cached_property
     def stepfunctions(self) -> "SFNClient":
         """The answers to the watch."""
-        client: SFNClient = _client("stepfunctions")
+        client: SFNClient = self._client("stepfunctions")
         return client
+
+    @cached_property
+    def retrying(self) -> Retrying:
+        """How long the undo is tried within one call: throttling and short outages pass."""
+        return Retrying(
+            stop=stop_after_delay(90),
+            wait=wait_random_exponential(multiplier=0.5, max=15),
+            reraise=True,
+        )
 
     @cached_property
     def deadlines(self) -> Deadlines:
         """The one-time schedules."""
         return Deadlines(
-            scheduler=_client("scheduler"),
-            group=os.environ["SCHEDULE_GROUP"],
-            target_arn=os.environ.get("ROLL_BACK_FUNCTION_ARN", ""),
-            role_arn=os.environ.get("DEADLINE_ROLE_ARN", ""),
-            dead_letter_arn=os.environ["DEAD_LETTER_QUEUE_ARN"],
+            scheduler=self._client("scheduler"),
+            group=self._variables["SCHEDULE_GROUP"],
+            target_arn=self._variables.get("ROLL_BACK_FUNCTION_ARN", ""),
+            role_arn=self._variables.get("DEADLINE_ROLE_ARN", ""),
+            dead_letter_arn=self._variables["DEAD_LETTER_QUEUE_ARN"],
         )
 
     @cached_property
     def publisher(self) -> Publisher:
         """The bus and the topic of the verdicts."""
         return Publisher(
-            events=_client("events"),
-            sns=_client("sns"),
-            bus_name=os.environ["VERDICT_BUS"],
-            topic_arn=os.environ["VERDICT_TOPIC"],
+            events=self._client("events"),
+            sns=self._client("sns"),
+            bus_name=self._variables["VERDICT_BUS"],
+            topic_arn=self._variables["VERDICT_TOPIC"],
         )
 
-
-def _client(service: Any) -> Any:
-    return boto3.client(service, config=_CLIENT)
+    def _client(self, service: str) -> Any:
+        return self._aws.client(service, config=_CLIENT)
 
 
 environment = Environment()

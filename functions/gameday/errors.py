@@ -77,6 +77,10 @@ class GuardrailRang(Failed):
     """Raised in the watch when a guardrail's alarm went into ALARM during the run."""
 
 
+class DeadlinePassed(Failed):
+    """Raised when a run was not over by its deadline: whatever it still did was ended."""
+
+
 class ConditionNotEnabled(Failed):
     """Raised when the condition could not be turned on."""
 

@@ -31,8 +31,14 @@ MAXIMUM_RUN_SECONDS = 3600
 _LONGEST_WINDOW_SECONDS = 600
 """One load worker is one Lambda of at most 900 s: window, warm-up and the wait for the minute."""
 
-_OVERHEAD_SECONDS = 240
-"""What the steps themselves may take: cold starts, deployments, retries."""
+_MINUTE_SECONDS = 60
+"""A window may have to wait for the next clock minute."""
+
+_SERVING_SECONDS = 60
+"""AppConfig must serve a deployment by then."""
+
+_MARGIN_SECONDS = 60
+"""What the steps beside a window may take: cold starts, calls that are retried."""
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110
@@ -241,7 +247,9 @@ class Plan(_Model):
 
     condition_warm_up_seconds: int
     settle_seconds: int
-    deadline_seconds: int
+    lease_seconds: int = Field(description="How long the condition may be on; then it expires.")
+    watch_seconds: int = Field(description="When the watch ends by itself, and with it the work.")
+    deadline_seconds: int = Field(description="When the run must be over, its verdict published.")
 
 
 class Experiment(_Model):
@@ -289,21 +297,36 @@ class Experiment(_Model):
 
     @property
     def plan(self) -> Plan:
-        """The plan of one run, with the moment by which it must have ended."""
+        """The plan of one run: how long the condition, the work and the whole of it may take."""
         windows, load = self.windows, self.load
         warm_up = max(load.warm_up_seconds, self.condition.propagation_seconds)
-        waits_for_the_minute = 3 * 60
+        before = (
+            load.warm_up_seconds
+            + _MINUTE_SECONDS
+            + windows.baseline_seconds
+            + windows.settle_seconds
+            + _MARGIN_SECONDS
+        )
+        lease = (
+            _SERVING_SECONDS
+            + warm_up
+            + _MINUTE_SECONDS
+            + windows.condition_seconds
+            + _MARGIN_SECONDS
+        )
+        work = before + lease + windows.settle_seconds + _MARGIN_SECONDS
+        after = (
+            _MINUTE_SECONDS
+            + windows.recovery_seconds
+            + windows.settle_seconds
+            + 2 * _MARGIN_SECONDS  # to disable and to publish, each with retries
+        )
         return Plan(
             condition_warm_up_seconds=warm_up,
             settle_seconds=windows.settle_seconds,
-            deadline_seconds=load.warm_up_seconds
-            + windows.baseline_seconds
-            + warm_up
-            + windows.condition_seconds
-            + windows.recovery_seconds
-            + 3 * windows.settle_seconds
-            + waits_for_the_minute
-            + _OVERHEAD_SECONDS,
+            lease_seconds=lease,
+            watch_seconds=work,
+            deadline_seconds=work + after,
         )
 
 

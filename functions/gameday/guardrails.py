@@ -32,6 +32,17 @@ def examine(names: Sequence[str], cloudwatch: CloudWatchClient) -> tuple[str, ..
     return tuple(alarms[name]["AlarmArn"] for name in names)
 
 
+def ringing(names: Sequence[str], cloudwatch: CloudWatchClient) -> tuple[str, ...]:
+    """The guardrails that are in ALARM now."""
+    if not names:
+        return ()
+    return tuple(
+        alarm["AlarmName"]
+        for alarm in _described(names, cloudwatch)
+        if alarm["StateValue"] == "ALARM"
+    )
+
+
 def _described(names: Sequence[str], cloudwatch: CloudWatchClient) -> Iterator[Mapping[str, Any]]:
     answer = cloudwatch.describe_alarms(
         AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"], MaxRecords=100

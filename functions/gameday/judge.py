@@ -67,12 +67,18 @@ class Decision(BaseModel):
 
 
 class Findings(BaseModel):
-    """Everything that a run found out; None where it did not get that far."""
+    """Everything that a run found out; None where it did not get that far.
+
+    `blamed`: whether a guardrail that rang may be blamed on the condition, which was on by then.
+    `replaced`: what somebody else deployed over the condition.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     failure: str | None = None
     failure_cause: str | None = None
+    blamed: bool = True
+    replaced: str | None = None
     aborted: bool = False
     baseline: Sequence[Judgement] | None = None
     baseline_load: LoadReport | None = None
@@ -179,14 +185,30 @@ def _completed(verdict: Verdict, reason: str) -> Decision:
 
 
 def _ended_early(findings: Findings) -> Decision | None:
-    if findings.failure == "GuardrailRang":
-        seen = sum(count or 0 for count in (findings.evidence or {}).values())
-        proof = "the condition had taken effect" if seen else "nothing shows that it took effect"
-        return Decision(
-            verdict=Verdict.FAILED if seen else Verdict.INCONCLUSIVE,
-            status=Status.ROLLED_BACK,
-            reason=f"{findings.failure_cause}; {proof}",
-        )
+    decision = _rang(findings) or _broke(findings)
+    if decision and findings.replaced and findings.replaced not in decision.reason:
+        return decision.model_copy(update={"reason": f"{decision.reason}; {findings.replaced}"})
+    return decision
+
+
+def _rang(findings: Findings) -> Decision | None:
+    if findings.failure != "GuardrailRang":
+        return None
+    seen = sum(count or 0 for count in (findings.evidence or {}).values())
+    if not findings.blamed:
+        proof = "the condition was not on yet, so it is not to blame"
+    elif seen:
+        proof = "the condition had taken effect"
+    else:
+        proof = "nothing shows that it took effect"
+    return Decision(
+        verdict=Verdict.FAILED if seen and findings.blamed else Verdict.INCONCLUSIVE,
+        status=Status.ROLLED_BACK,
+        reason=f"{findings.failure_cause}; {proof}",
+    )
+
+
+def _broke(findings: Findings) -> Decision | None:
     if findings.aborted:
         return Decision(
             verdict=Verdict.INCONCLUSIVE, status=Status.ABORTED, reason="a person stopped the run"

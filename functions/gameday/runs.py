@@ -7,7 +7,10 @@ nothing else: neither the execution nor its input.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,7 @@ from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict
 
 from gameday.conditions.appconfig import Change, Target
-from gameday.errors import RunRefused, RunStopped
+from gameday.errors import RunRefused, RunStopped, VerdictNotPublished
 from gameday.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -23,6 +26,12 @@ if TYPE_CHECKING:
 
 _KEPT_SECONDS = 90 * 24 * 3600
 """As long as Step Functions keeps an execution's history."""
+
+_GRACE_SECONDS = 900
+"""So long after its deadline a run that holds a target is gone: every road had its retries."""
+
+CLAIM_SECONDS = 60
+"""How long a sending may take before another may try: longer than a client's own retries."""
 
 
 class StopReason(StrEnum):
@@ -67,13 +76,20 @@ class Runs:
     def arm(self, run: Run) -> None:
         """Take the lock on the target and write the restore record, both or neither.
 
-        Arming the same run again changes nothing, so a retried step is harmless.
+        Arming the same run again changes nothing, so a retried step is harmless. A lock is for
+        ever only while its run is: one whose run should have been over long ago is taken over.
 
         Raises:
-            RunRefused: when another run holds the target; names that run.
+            RunRefused: when another run holds the target (names that run), or this one was ended.
         """
         expires = int(run.started_at) + _KEPT_SECONDS
-        lock = {"pk": _lock_key(run), "sk": "lock", "run_id": run.run_id, "expires_at": expires}
+        lock = {
+            "pk": _lock_key(run),
+            "sk": "lock",
+            "run_id": run.run_id,
+            "held_until": int(run.deadline) + _GRACE_SECONDS,
+            "expires_at": expires,
+        }
         record = {
             "pk": f"run#{run.run_id}",
             "sk": "run",
@@ -91,7 +107,11 @@ class Runs:
             for arn in run.guardrail_arns
         ]
         puts = [
-            self._put(lock, "attribute_not_exists(pk) OR run_id = :me", {":me": run.run_id}),
+            self._put(
+                lock,
+                "attribute_not_exists(pk) OR run_id = :me OR held_until < :now",
+                {":me": run.run_id, ":now": int(run.started_at)},
+            ),
             self._put(record, "attribute_not_exists(pk)"),
             *(self._put(item) for item in watched),
         ]
@@ -116,6 +136,9 @@ class Runs:
         return {"Put": put}
 
     def _refuse_unless_ours(self, run: Run) -> None:
+        record = self._item(f"run#{run.run_id}", "run") or {}
+        if "stop_reason" in record:
+            raise RunRefused([f"run {run.run_id!r} was ended and cannot go on: start a new one"])
         lock = self._item(_lock_key(run), "lock") or {}
         if lock.get("run_id") != run.run_id:
             raise RunRefused(
@@ -124,6 +147,23 @@ class Runs:
                     "or stop it and let it clean up"
                 ]
             )
+
+    def bury(self, run_id: str, reason: StopReason) -> bool:
+        """Keep a run that has not armed from ever arming; False: it has armed."""
+        item = {
+            "pk": f"run#{run_id}",
+            "sk": "run",
+            "stop_reason": reason.value,
+            "expires_at": int(time.time()) + _KEPT_SECONDS,
+        }
+        try:
+            self._table.put_item(
+                Item=item,
+                ConditionExpression="attribute_not_exists(pk) OR attribute_not_exists(experiment)",
+            )
+        except self._table.meta.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
     def get(self, run_id: str) -> Run:
         """The run as it is now (a consistent read).
@@ -139,7 +179,7 @@ class Runs:
     def find(self, run_id: str) -> Run | None:
         """The run as it is now, or None: it was never armed."""
         item = self._item(f"run#{run_id}", "run")
-        if item is None:
+        if item is None or "experiment" not in item:
             return None
         change = item.get("change")
         return Run(
@@ -163,6 +203,65 @@ class Runs:
     def note(self, run_id: str, **facts: Any) -> None:
         """Keep what a step found out, by name; JSON values."""
         self._set(run_id, {f"fact_{name}": json.dumps(value) for name, value in facts.items()})
+
+    def settle(self, run_id: str, **facts: Any) -> Mapping[str, Any]:
+        """Keep facts that nobody may change any more, by name; return them as they stand.
+
+        Whoever comes first is heard: the others are given what was settled before them.
+        """
+        names = {f"#{i}": f"fact_{name}" for i, name in enumerate(facts)}
+        answer = self._table.update_item(
+            Key={"pk": f"run#{run_id}", "sk": "run"},
+            UpdateExpression="SET "
+            + ", ".join(f"#{i} = if_not_exists(#{i}, :{i})" for i in range(len(facts))),
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues={
+                f":{i}": json.dumps(v) for i, v in enumerate(facts.values())
+            },
+            ReturnValues="ALL_NEW",
+        )
+        return {name: json.loads(str(answer["Attributes"][f"fact_{name}"])) for name in facts}
+
+    @contextmanager
+    def sending(self, run_id: str, what: str) -> Iterator[bool]:
+        """Send something once: yields whether to send it, or that it was sent already.
+
+        The sender claims it first, so that of two at once only one sends. A sender that dies in
+        between holds its claim for CLAIM_SECONDS; one that is refused gives it back.
+
+        Raises:
+            VerdictNotPublished: somebody else is sending it at this moment; come again.
+        """
+        claim, sent = f"sending_{what}", f"sent_{what}"
+        key, now = {"pk": f"run#{run_id}", "sk": "run"}, time.time()
+        try:
+            self._table.update_item(
+                Key=key,
+                UpdateExpression="SET #claim = :now",
+                ConditionExpression="attribute_not_exists(#sent) AND "
+                "(attribute_not_exists(#claim) OR #claim < :stale)",
+                ExpressionAttributeNames={"#claim": claim, "#sent": sent},
+                ExpressionAttributeValues={
+                    ":now": Decimal(str(now)),
+                    ":stale": Decimal(str(now - CLAIM_SECONDS)),
+                },
+            )
+        except self._table.meta.client.exceptions.ConditionalCheckFailedException:
+            if not self._has(run_id, sent):
+                raise VerdictNotPublished(f"somebody else is sending it to the {what}") from None
+            yield False
+            return
+        try:
+            yield True
+        except (VerdictNotPublished, ClientError):  # refused, so nothing was sent
+            self._table.update_item(
+                Key=key,
+                UpdateExpression="REMOVE #claim",
+                ExpressionAttributeNames={"#claim": claim},
+            )
+            raise
+        self._set(run_id, {sent: str(time.time())})
 
     def change(self, run_id: str, change: Change) -> None:
         """Record a change of the target, before it is made and when its number is known.
@@ -215,23 +314,19 @@ class Runs:
         )
         return [str(item["sk"]) for item in answer["Items"]]
 
-    def disarm(self, run: Run) -> None:
-        """Forget a run that was armed and may not go on; nothing was changed."""
-        self.release(run)
-        self._table.delete_item(Key={"pk": f"run#{run.run_id}", "sk": "run"})
-
-    def release(self, run: Run) -> None:
-        """Free the target and forget the guardrails; harmless when it is done already."""
+    def unguard(self, run: Run) -> None:
+        """Let the guardrails no longer concern the run; harmless when it is done already."""
         for arn in run.guardrail_arns:
             self._table.delete_item(Key={"pk": f"guardrail#{arn}", "sk": run.run_id})
-        try:
+
+    def release(self, run: Run) -> None:
+        """Free the target; harmless when it is done already, or is another run's by now."""
+        with suppress(self._table.meta.client.exceptions.ConditionalCheckFailedException):
             self._table.delete_item(
                 Key={"pk": _lock_key(run), "sk": "lock"},
                 ConditionExpression="attribute_not_exists(pk) OR run_id = :me",
                 ExpressionAttributeValues={":me": run.run_id},
             )
-        except self._table.meta.client.exceptions.ConditionalCheckFailedException:
-            return  # another run holds the target by now
 
     def _item(self, pk: str, sk: str) -> dict[str, Any] | None:
         return self._table.get_item(Key={"pk": pk, "sk": sk}, ConsistentRead=True).get("Item")

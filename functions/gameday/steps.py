@@ -1,7 +1,10 @@
 """The steps of a run: one function for each working state, and the undo that all roads call."""
 
+import math
 import time
-from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from gameday import guardrails, measures, verdict
@@ -9,6 +12,7 @@ from gameday.conditions.appconfig import NEVER
 from gameday.environment import Environment
 from gameday.errors import (
     ConfigurationChanged,
+    DeadlinePassed,
     GuardrailRang,
     RunRefused,
     WatchNotStanding,
@@ -21,6 +25,11 @@ from gameday.observations import LoadReport, Reading, Window
 from gameday.runs import Run, StopReason
 
 _WATCH_LIMIT_SECONDS = 30.0
+
+DEADLINE_PASSED = {
+    "Error": DeadlinePassed.__name__,
+    "Cause": "the run was not over by its deadline",
+}
 
 _REPLACED = "REPLACED"
 """In place of a deployment's state: somebody else deployed over it."""
@@ -40,11 +49,12 @@ def arm_rollback(
 ) -> dict[str, Any]:
     """Refuse what must not start; else arm, before anything is changed.
 
-    Arming locks the target, records how to restore it and sets the deadline.
+    Arming sets the deadline, locks the target and records how to restore it. The deadline comes
+    first: no lock is without one.
     """
     experiment = parse(document)
+    started_at = time.time()  # an alarm that rings while the guardrails are examined is the run's
     target, alarms = _examined(environment, experiment)
-    started_at = time.time()
     run = Run(
         run_id=run_id,
         execution_arn=execution_arn,
@@ -54,11 +64,11 @@ def arm_rollback(
         started_at=started_at,
         deadline=started_at + experiment.plan.deadline_seconds,
     )
-    environment.runs.arm(run)
+    environment.deadlines.create(run)
     try:
-        environment.deadlines.create(run)
-    except Exception:
-        environment.runs.disarm(run)
+        environment.runs.arm(run)
+    except RunRefused:
+        environment.deadlines.delete(run_id)
         raise
     logger.info("rollback armed", target=target.lock, deadline=run.deadline)
     return {"deadline": run.deadline}
@@ -84,8 +94,13 @@ def _examined(environment: Environment, experiment: Experiment) -> tuple[Any, tu
 def watch_guardrails(environment: Environment, run_id: str, token: str) -> None:
     """Keep the token with which an alarm ends the run; an alarm may have come before it."""
     environment.runs.watch(run_id, token)
-    if environment.runs.get(run_id).stop_reason is StopReason.GUARDRAIL:
-        raise GuardrailRang("a guardrail rang before the watch stood")
+    run = environment.runs.get(run_id)
+    if run.stop_reason is StopReason.GUARDRAIL:
+        raise GuardrailRang(run.facts["guardrail"]["reason"])
+    # Whoever rang between the examination and the record found no run to end, and rings no more.
+    ringing = guardrails.ringing(run.experiment.guardrails, environment.cloudwatch)
+    if ringing:
+        raise GuardrailRang(f"guardrail {ringing[0]!r} rang while the run was armed")
 
 
 def stand_watch_down(environment: Environment, run_id: str) -> None:
@@ -163,7 +178,7 @@ def enable_condition(environment: Environment, run_id: str) -> None:
         run.experiment.condition,
         run.target,
         run_id,
-        expires_at=run.deadline,
+        expires_at=time.time() + run.experiment.plan.lease_seconds,
         change=run.change,
         remember=lambda change: environment.runs.change(run_id, change),
     )
@@ -196,16 +211,16 @@ def disable_condition(environment: Environment, run_id: str) -> dict[str, Any]:
 
 
 def undo(environment: Environment, run_id: str, reason: StopReason) -> None:
-    """Turn the run's condition off and prove it, delete its schedule, free its target.
+    """Stop the run, turn its condition off and prove it.
 
     Works from the restore record alone; idempotent, so every road may call it, at once or late.
+    The target stays locked until the run is over, verdict included.
     """
     environment.runs.stop(run_id, reason)
     run = environment.runs.get(run_id)
     if not _proven_off(run):
         _disable(environment, run)
-    environment.deadlines.delete(run_id)
-    environment.runs.release(run)
+    environment.runs.unguard(run)
     logger.info("condition off", reason=reason)
 
 
@@ -223,10 +238,8 @@ def _disable(environment: Environment, run: Run) -> None:
 
     try:
         environment.appconfig.disable(run.target, run.change, run.run_id, notice)
-    except ConfigurationChanged:
-        environment.runs.note(run.run_id, found_when_disabled=_REPLACED)
-        environment.deadlines.delete(run.run_id)
-        environment.runs.release(run)
+    except ConfigurationChanged as changed:
+        environment.runs.note(run.run_id, found_when_disabled=_REPLACED, replaced=str(changed))
         raise
     environment.runs.note(run.run_id, disabled_at=time.time())
 
@@ -247,23 +260,38 @@ def confirm_recovery(environment: Environment, run_id: str) -> None:
 def publish_verdict(
     environment: Environment, run_id: str, failure: dict[str, str] | None
 ) -> dict[str, Any]:
-    """Decide, keep and publish the verdict, once for each run."""
+    """Decide, keep and publish the verdict, once for each run; then the run is over.
+
+    Whoever comes first decides; everybody sends what was decided, unless it was sent.
+    """
     run = environment.runs.get(run_id)
-    if published := run.facts.get("published"):
-        return dict(published)
-    findings = _findings(environment, run, failure)
-    event = verdict.detail(run, decide(findings), findings)
-    environment.publisher.publish(event, run.execution_arn)
-    environment.runs.note(run_id, published=event)
+    event = run.facts.get("verdict")
+    if event is None:
+        findings = _findings(environment, run, failure)
+        decided = verdict.detail(run, decide(findings), findings)
+        event = environment.runs.settle(run_id, verdict=decided)["verdict"]
+    with environment.runs.sending(run_id, "bus") as due:
+        if due:
+            environment.publisher.to_bus(event, run.execution_arn)
+    with environment.runs.sending(run_id, "topic") as due:
+        if due:
+            environment.publisher.to_topic(event)
+    environment.runs.release(run)
+    environment.deadlines.delete(run_id)  # last: until here it would end the run
     logger.info("verdict published", verdict=event["verdict"], status=event["status"])
-    return event
+    return dict(event)
 
 
 def _findings(environment: Environment, run: Run, failure: dict[str, str] | None) -> Findings:
     facts = run.facts
+    guardrail = facts.get("guardrail")
+    if guardrail:  # whatever ended the execution after it
+        failure = {"Error": GuardrailRang.__name__, "Cause": guardrail["reason"]}
     return Findings(
         failure=failure and failure["Error"],
         failure_cause=failure and sentence(failure.get("Cause", "")),
+        blamed=(guardrail["at"] if guardrail else time.time()) >= _on_since(run),
+        replaced=facts.get("replaced"),
         aborted=facts.get("execution_ended") == StopReason.ABORTED,
         baseline=_judgements(run, "baseline") if "baseline" in facts else None,
         baseline_load=_load(run, Phase.BASELINE),
@@ -273,6 +301,13 @@ def _findings(environment: Environment, run: Run, failure: dict[str, str] | None
         evidence=facts.get("evidence") or _late_evidence(environment, run),
         found_when_disabled=facts.get("found_when_disabled"),
     )
+
+
+def _on_since(run: Run) -> float:
+    """When the condition was on for certain; always, if it was on before that could be noted."""
+    if "enabled_at" in run.facts:
+        return float(run.facts["enabled_at"])
+    return -math.inf if run.change and run.change.deployment else math.inf
 
 
 def _load(run: Run, phase: Phase) -> LoadReport | None:
@@ -293,33 +328,50 @@ def _late_evidence(environment: Environment, run: Run) -> dict[str, float | None
 
 
 def roll_back(environment: Environment, event: dict[str, Any]) -> None:
-    """Undo from outside of the machine: an alarm rang, the execution ended, the deadline came."""
+    """Undo from outside of the machine: an alarm rang, the execution ended, the deadline came.
+
+    What fails is tried again while this call lasts; then the caller's own retries follow.
+
+    Raises:
+        ValueError: the event is none of the three.
+    """
     match event:
         case {"source": "aws.cloudwatch", "resources": [alarm_arn, *_], "detail": detail}:
-            _guardrail_rang(environment, environment.runs.protected_by(alarm_arn), detail)
-        case {"source": "aws.states", "detail": {"name": run_id, "status": status}}:
-            _execution_ended(environment, run_id, StopReason(status), event["detail"])
-        case {"run_id": run_id, "reason": reason}:
-            if environment.runs.find(run_id):
-                undo(environment, run_id, StopReason(reason))
+            road = partial(_guardrail_rang, environment, alarm_arn, detail)
+        case {"source": "aws.states", "detail": {"name": _, "status": _, "executionArn": _}}:
+            road = partial(_execution_ended, environment, event["detail"])
+        case {"run_id": run_id, "reason": StopReason.DEADLINE as reason}:
+            road = partial(end_run, environment, run_id, StopReason(reason), DEADLINE_PASSED)
         case _:
             raise ValueError(f"not an event that ends a run: {event}")
+    environment.retrying(road)
 
 
-def _guardrail_rang(
-    environment: Environment, run_ids: Sequence[str], detail: dict[str, Any]
-) -> None:
+def _guardrail_rang(environment: Environment, alarm_arn: str, detail: dict[str, Any]) -> None:
+    rang_at = datetime.strptime(detail["state"]["timestamp"], "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
     reason = f"guardrail {detail['alarmName']!r} rang: {detail['state'].get('reason', '')}"
+    run_ids = environment.runs.protected_by(alarm_arn)
     failures = []
     for run_id in run_ids:
         try:
-            undo(environment, run_id, StopReason.GUARDRAIL)
-            _fail_watch(environment, run_id, reason)
+            _end_guarded(environment, run_id, reason, rang_at)
         except Exception as failure:  # the other runs' conditions must go off all the same
             logger.exception("undo failed", run_id=run_id)
             failures.append(failure)
     if failures:
         raise ExceptionGroup(f"{len(failures)} of {len(run_ids)} runs not undone", failures)
+
+
+def _end_guarded(environment: Environment, run_id: str, reason: str, rang_at: float) -> None:
+    run = environment.runs.get(run_id)
+    if rang_at < run.started_at:
+        return  # a late event: the guardrail was quiet again when the run was armed
+    if run.stop_reason is None:
+        environment.runs.settle(run_id, guardrail={"reason": reason, "at": rang_at})
+    try:
+        undo(environment, run_id, StopReason.GUARDRAIL)
+    finally:
+        _fail_watch(environment, run_id, reason)
 
 
 def _fail_watch(environment: Environment, run_id: str, reason: str) -> None:
@@ -338,13 +390,46 @@ def _fail_watch(environment: Environment, run_id: str, reason: str) -> None:
         logger.info("watch was over")
 
 
-def _execution_ended(
-    environment: Environment, run_id: str, status: StopReason, detail: dict[str, Any]
-) -> None:
-    run = environment.runs.find(run_id)
-    if run is None or run.execution_arn != detail["executionArn"]:
-        return  # refused before it armed, or another machine's execution of the same name
-    environment.runs.note(run_id, execution_ended=status)
-    undo(environment, run_id, status)
+def _execution_ended(environment: Environment, detail: dict[str, Any]) -> None:
+    run_id, status = detail["name"], StopReason(detail["status"])
+    if environment.runs.bury(run_id, status):
+        environment.deadlines.delete(run_id)
+        return  # refused, or dead before it armed: now it never will
+    if environment.runs.get(run_id).execution_arn != detail["executionArn"]:
+        return  # another machine's execution of the same name
     error = {"Error": detail.get("error") or status.value, "Cause": detail.get("cause") or ""}
-    publish_verdict(environment, run_id, error)
+    _end(environment, run_id, status, error)
+
+
+def end_run(
+    environment: Environment, run_id: str, reason: StopReason, failure: dict[str, str]
+) -> None:
+    """End a run that should be over, whatever became of it: dead, with nobody told, or hanging.
+
+    Its condition is turned off, its verdict published, its execution stopped if it still runs. One
+    that has not armed never will.
+    """
+    if environment.runs.bury(run_id, reason):
+        return
+    with suppress(ConfigurationChanged):
+        undo(environment, run_id, reason)
+    arn = environment.runs.get(run_id).execution_arn
+    execution = environment.stepfunctions.describe_execution(executionArn=arn)
+    if execution["status"] in (StopReason.FAILED, StopReason.TIMED_OUT, StopReason.ABORTED):
+        _execution_ended(environment, {**execution})
+        return
+    _end(environment, run_id, reason, failure)
+    if execution["status"] == "RUNNING":
+        environment.stepfunctions.stop_execution(
+            executionArn=arn, error=failure["Error"], cause=failure["Cause"]
+        )
+
+
+def _end(
+    environment: Environment, run_id: str, reason: StopReason, failure: dict[str, str]
+) -> None:
+    """Undo and publish for a run that cannot do it itself any more."""
+    environment.runs.note(run_id, execution_ended=reason)
+    with suppress(ConfigurationChanged):  # it is noted, and the verdict tells of it
+        undo(environment, run_id, reason)
+    publish_verdict(environment, run_id, failure)

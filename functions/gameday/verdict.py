@@ -82,8 +82,8 @@ class Publisher:
         if reasons:
             raise RunRefused(reasons)
 
-    def publish(self, verdict: dict[str, Any], execution_arn: str) -> None:
-        """Publish the verdict to the bus and to the topic.
+    def to_bus(self, verdict: dict[str, Any], execution_arn: str) -> None:
+        """Send the verdict to the bus, for programs.
 
         Raises:
             VerdictNotPublished: EventBridge refused the entry.
@@ -102,6 +102,9 @@ class Publisher:
         if answer["FailedEntryCount"]:
             entry = answer["Entries"][0]
             raise VerdictNotPublished(f"{entry.get('ErrorCode')}: {entry.get('ErrorMessage')}")
+
+    def to_topic(self, verdict: dict[str, Any]) -> None:
+        """Send the verdict to the topic, for people."""
         self.sns.publish(
             TopicArn=self.topic_arn,
             Subject=subject(verdict),

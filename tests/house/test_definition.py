@@ -66,7 +66,7 @@ def test_every_task_waits_as_long_as_its_function_may_run_and_no_longer_than_a_r
 ) -> None:
     timeout_seconds = TASKS[name]["TimeoutSeconds"]
     if name == "Watch guardrails":
-        assert timeout_seconds == "{% $plan.deadline_seconds %}"
+        assert timeout_seconds == "{% $plan.watch_seconds %}"
         return
     defaults = TEMPLATE["Globals"]["Function"]
     function_seconds = {**defaults, **FUNCTIONS[function_of(name)]}["Timeout"]

@@ -62,14 +62,12 @@ def test_functions_stand_in_the_order_of_the_flow() -> None:
     assert functions == [*machine["DefinitionSubstitutions"], "RollBackFunctionArn"]
 
 
+RESTORING = {"EnableConditionFunction", "DisableConditionFunction", "RollBackFunction"}
 CHANGES = {
     "appconfig:CreateHostedConfigurationVersion": {"EnableConditionFunction"},
     "appconfig:StartDeployment": {"EnableConditionFunction"},
-    "appconfig:StopDeployment": {
-        "EnableConditionFunction",
-        "DisableConditionFunction",
-        "RollBackFunction",
-    },
+    "appconfig:StopDeployment": RESTORING,
+    "appconfig:DeleteHostedConfigurationVersion": RESTORING,
 }
 
 

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from cli.embedded.aws import EmbeddedAws
 from cli.embedded.deploy import account
+from gameday.experiment import parse
 
 type Json = dict[str, Any]
 
@@ -139,7 +140,9 @@ class Gameday:
             self.deploy(target, resting)
         return target
 
-    def deploy(self, target: Target, configuration: Json, *, bake: bool = False) -> int:
+    def deploy(
+        self, target: Target, configuration: Json, *, bake: bool = False, description: str = ""
+    ) -> int:
         """Deploy a configuration as a user does; with `bake` it stays in progress."""
         appconfig = self.client("appconfig")
         version = appconfig.create_hosted_configuration_version(
@@ -154,6 +157,7 @@ class Gameday:
             ConfigurationProfileId=target.profile,
             ConfigurationVersion=str(version),
             DeploymentStrategyId=self._strategy("gameday-condition" if bake else "gameday-sample"),
+            Description=description,
         )["DeploymentNumber"]
         ready = {"BAKING"} if bake else {"COMPLETE"}
         eventually(lambda: self.deployment(target, number)["State"] in ready, 30)
@@ -171,6 +175,13 @@ class Gameday:
                 DeploymentNumber=number,
             )
         )
+
+    def versions_of(self, target: Target, run_id: str) -> list[int]:
+        """Return the hosted versions that a run made."""
+        found = self.client("appconfig").list_hosted_configuration_versions(
+            ApplicationId=target.application, ConfigurationProfileId=target.profile
+        )["Items"]
+        return [item["VersionNumber"] for item in found if run_id in item.get("Description", "")]
 
     def deployments(self, target: Target) -> int:
         """Return how many deployments there ever were."""
@@ -269,14 +280,21 @@ class Gameday:
 
     # -- runs ---------------------------------------------------------------------------------
 
-    def start(self, document: Any) -> Execution:
+    def start(self, document: Any, run_id: str | None = None) -> Execution:
         """Start a run of a document, as any program does."""
         arn = self.client("stepfunctions").start_execution(
             stateMachineArn=self.outputs["StateMachineArn"],
-            name=unique(str(document.get("name", "nameless"))),
+            name=run_id or unique(str(document.get("name", "nameless"))),
             input=json.dumps(document),
         )["executionArn"]
         return Execution(self, str(arn))
+
+    def invoke(self, function: str, **event: Any) -> Json:
+        """Call a function of the stack directly; return its answer, or its error."""
+        answer = self.client("lambda").invoke(
+            FunctionName=self.resource(function), Payload=json.dumps(event)
+        )
+        return dict(json.loads(answer["Payload"].read()))
 
     def executions_of(self, experiment: str) -> list[Execution]:
         """Return every run of an experiment."""
@@ -350,6 +368,12 @@ class Execution:
 
     def _is_over(self) -> bool:
         return self.status != "RUNNING"
+
+    def lease(self) -> tuple[int, int]:
+        """Return between which moments the condition may expire."""
+        seconds = parse(json.loads(str(self.record()["experiment"]))).plan.lease_seconds
+        enabled = float(str(self.record()["fact_enabled_at"]))
+        return int(enabled) + seconds - 60, int(enabled) + seconds
 
     def stop(self) -> None:
         client = self.gameday.client("stepfunctions")

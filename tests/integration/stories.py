@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -299,6 +300,39 @@ def interrupted(gameday: Gameday, url: str) -> tuple[Seen, Ran]:
     return seen, started.end()
 
 
+def replaced(gameday: Gameday, url: str) -> Seen:
+    """Somebody stops the condition's deployment in the middle of the run and deploys their own."""
+    target = gameday.target()
+    document = experiment(unique("replaced"), target, url, windows={"condition_seconds": 15})
+    seen = _started(gameday, target, document)
+    gameday.client("appconfig").stop_deployment(
+        ApplicationId=target.application,
+        EnvironmentId=target.environment,
+        DeploymentNumber=gameday.deployments(target),
+        AllowRevert=True,
+    )
+    gameday.deploy(target, OFF | {"release": 2})
+    seen.execution.wait()
+    return seen
+
+
+def overdue(gameday: Gameday, url: str) -> Seen:
+    """The deadline comes while the run is at work: its schedule is moved, and fires by itself."""
+    target = gameday.target()
+    document = experiment(unique("overdue"), target, url, windows={"condition_seconds": 50})
+    seen = _started(gameday, target, document)
+    (schedule,) = seen.schedules
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    kept = ("Name", "GroupName", "FlexibleTimeWindow", "ActionAfterCompletion", "Target")
+    gameday.client("scheduler").update_schedule(
+        ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})",
+        **{name: schedule[name] for name in kept},
+    )
+    seen.execution.wait()
+    seen.execution.event()
+    return seen
+
+
 @dataclass(frozen=True)
 class Expired:
     """A condition that nobody turned off, and that expired."""
@@ -339,4 +373,6 @@ ALL: tuple[Callable[[Gameday, str], Any], ...] = (
     unsteady,
     unreadable,
     expired,
+    overdue,
+    replaced,
 )

@@ -340,6 +340,21 @@ def test_a_stopped_execution_stays_stopped(aws: EmbeddedAws, probe: str) -> None
     assert ("TaskStateEntered", "Again") not in history(aws, execution)
 
 
+def test_a_name_that_runs_already_with_the_same_input_is_the_same_execution(
+    aws: EmbeddedAws,
+) -> None:
+    waits = {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}
+    client, running = aws.client("stepfunctions"), start(aws, waits)
+    machine = client.describe_execution(executionArn=running)["stateMachineArn"]
+    asked = {"stateMachineArn": machine, "name": running.rpartition(":")[2]}
+    assert client.start_execution(input="{}", **asked)["executionArn"] == running
+    with pytest.raises(client.exceptions.ExecutionAlreadyExists):
+        client.start_execution(input='{"other": 1}', **asked)
+    client.stop_execution(executionArn=running)
+    with pytest.raises(client.exceptions.ExecutionAlreadyExists):
+        client.start_execution(input="{}", **asked)
+
+
 def test_a_machine_ends_at_its_deadline(aws: EmbeddedAws) -> None:
     url, _ = queue(aws)
     execution = start(aws, {"Watch": waiting(url)}, TimeoutSeconds=1)
@@ -540,6 +555,54 @@ def test_a_state_that_was_set_is_an_event_and_gives_way_to_the_real_one(aws: Emb
     )
     eventually(lambda: len(events()) == 2)
     assert [event["detail"]["state"]["value"] for event in events()] == ["ALARM", "OK"]
+
+
+def test_messages_that_wait_in_a_queue_ring_its_alarm(aws: EmbeddedAws) -> None:
+    url, arn = queue(aws)
+    depth = alarm(
+        aws,
+        "ApproximateNumberOfMessagesVisible",
+        Namespace="AWS/SQS",
+        Dimensions=dimension("QueueName", arn.rpartition(":")[2]),
+        Statistic="Maximum",
+        TreatMissingData="notBreaching",
+        ComparisonOperator="GreaterThanThreshold",
+        Threshold=0,
+        Period=60,
+    )
+    eventually(lambda: state(aws, depth) == "OK")
+    aws.client("sqs").send_message(QueueUrl=url, MessageBody="{}")
+    eventually(lambda: state(aws, depth) == "ALARM")
+
+
+# --- AppConfig ------------------------------------------------------------------------------------
+
+
+def test_a_version_that_does_not_exist_is_not_deployed(aws: EmbeddedAws) -> None:
+    appconfig = aws.client("appconfig")
+    application = appconfig.create_application(Name=name())["Id"]
+    environment = appconfig.create_environment(ApplicationId=application, Name=name())["Id"]
+    profile = appconfig.create_configuration_profile(
+        ApplicationId=application, Name=name(), LocationUri="hosted"
+    )["Id"]
+    version = appconfig.create_hosted_configuration_version(
+        ApplicationId=application,
+        ConfigurationProfileId=profile,
+        Content=b"{}",
+        ContentType="application/json",
+        VersionLabel="first",
+    )["VersionNumber"]
+    asked = {
+        "ApplicationId": application,
+        "EnvironmentId": environment,
+        "ConfigurationProfileId": profile,
+        "DeploymentStrategyId": "AppConfig.AllAtOnce",
+    }
+    with pytest.raises(appconfig.exceptions.ResourceNotFoundException):
+        appconfig.start_deployment(ConfigurationVersion=str(version + 1), **asked)
+    assert (
+        appconfig.start_deployment(ConfigurationVersion="first", **asked)["DeploymentNumber"] == 1
+    )
 
 
 # --- Lambda and API Gateway -----------------------------------------------------------------------

@@ -158,8 +158,11 @@ def test_a_refusal_locks_nothing(refused: Refused) -> None:
     assert refused.execution.gameday.lock(refused.case.target) == {}
 
 
-def test_a_refusal_leaves_no_record_and_no_deadline(refused: Refused) -> None:
-    assert refused.execution.record() == {}
+def test_a_refusal_leaves_no_deadline_and_only_that_the_run_may_never_arm(
+    refused: Refused,
+) -> None:
+    record = eventually(refused.execution.record, 10)
+    assert set(record) == {"pk", "sk", "stop_reason", "expires_at"}
     assert refused.execution.gameday.schedules(refused.execution.run_id) == []
 
 

@@ -1,12 +1,21 @@
 """Whole runs, from the start of the execution to the verdict: how each ends, and what it leaves."""
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from tests.integration.runs import Execution, Gameday, Json, Target, eventually
+from tests.integration.runs import (
+    Execution,
+    Gameday,
+    Json,
+    Target,
+    eventually,
+    experiment,
+    unique,
+)
 from tests.integration.stories import Expired, Ran, Seen
 
 SCHEMA = Path(__file__).parents[2] / "events" / "verdict.schema.json"
@@ -115,8 +124,9 @@ def test_every_other_mode_is_off_by_name(good: Seen) -> None:
     assert not any(others.values())
 
 
-def test_the_condition_expires_with_the_deadline_of_the_run(good: Seen) -> None:
-    assert good.served["expires_at"] == int(float(good.execution.record()["deadline"]))
+def test_the_condition_has_a_lease(good: Seen) -> None:
+    earliest, latest = good.execution.lease()
+    assert earliest <= good.served["expires_at"] <= latest
 
 
 def test_the_older_format_is_served_as_it_was_written(flat: Seen) -> None:
@@ -128,7 +138,8 @@ def test_the_older_format_is_served_as_it_was_written(flat: Seen) -> None:
         "minLatency": 100,
         "maxLatency": 200,
     }
-    assert expires_at == int(float(flat.execution.record()["deadline"]))
+    earliest, latest = flat.execution.lease()
+    assert earliest <= expires_at <= latest
 
 
 def test_the_injector_ends_a_condition_by_itself_when_it_expires(expired: Expired) -> None:
@@ -143,7 +154,9 @@ def test_a_condition_expires_while_it_is_still_deployed(expired: Expired) -> Non
 # --- Nothing is left behind -----------------------------------------------------------------------
 
 
-@pytest.fixture(params=["good", "flat", "rang", "rang_without_evidence", "aborted", "broken"])
+@pytest.fixture(
+    params=["good", "flat", "rang", "rang_without_evidence", "aborted", "broken", "overdue"]
+)
 def ended(request: pytest.FixtureRequest) -> Seen:
     """Every way in which a run can end whose condition was on."""
     seen: Seen = request.getfixturevalue(request.param)
@@ -163,11 +176,15 @@ def test_afterwards_the_resting_configuration_is_served(ended: Seen) -> None:
 
 
 def test_afterwards_the_target_is_free(ended: Seen) -> None:
-    assert ended.gameday.lock(ended.target) == {}
+    eventually(lambda: ended.gameday.lock(ended.target) == {}, 10)
 
 
 def test_afterwards_no_deadline_is_left(ended: Seen) -> None:
-    assert ended.gameday.schedules(ended.execution.run_id) == []
+    eventually(lambda: ended.gameday.schedules(ended.execution.run_id) == [], 10)
+
+
+def test_afterwards_the_version_that_the_run_made_is_gone(ended: Seen) -> None:
+    assert ended.gameday.versions_of(ended.target, ended.execution.run_id) == []
 
 
 def test_every_run_that_armed_has_one_verdict(ended: Seen) -> None:
@@ -286,6 +303,86 @@ def test_a_stopped_run_is_inconclusive(aborted: Seen) -> None:
 def test_a_stopped_execution_goes_no_further(aborted: Seen) -> None:
     assert aborted.execution.status == "ABORTED"
     assert "Disable condition" not in aborted.execution.entered()
+
+
+# --- Its deadline comes ---------------------------------------------------------------------------
+
+
+def test_a_run_that_is_not_over_by_its_deadline_is_an_error(overdue: Seen) -> None:
+    assert axes(overdue.execution) == ("INCONCLUSIVE", "ERROR"), overdue.execution.explained()
+    reason = overdue.execution.verdict()["reason"]
+    assert reason == "DeadlinePassed: the run was not over by its deadline"
+
+
+def test_an_execution_that_runs_at_its_deadline_is_stopped(overdue: Seen) -> None:
+    described = overdue.execution.described()
+    assert (described["status"], described["error"]) == ("ABORTED", "DeadlinePassed")
+
+
+# --- Somebody else deploys meanwhile --------------------------------------------------------------
+
+
+def test_what_somebody_else_deployed_stays(replaced: Seen) -> None:
+    assert replaced.gameday.served(replaced.target)["release"] == 2
+
+
+def test_the_verdict_says_what_was_found_in_place_of_the_condition(replaced: Seen) -> None:
+    assert axes(replaced.execution) == ("INCONCLUSIVE", "ERROR"), replaced.execution.explained()
+    assert re.search(
+        r"deployment 3 \(.*configuration version 3, COMPLETE\) replaced the condition's "
+        r"deployment 2: it is not ours to revert",
+        replaced.execution.verdict()["reason"],
+    )
+
+
+def test_a_run_whose_condition_was_replaced_keeps_nothing(replaced: Seen) -> None:
+    replaced.execution.event()
+    eventually(lambda: replaced.gameday.lock(replaced.target) == {}, 10)
+    eventually(lambda: replaced.gameday.schedules(replaced.execution.run_id) == [], 10)
+    assert len(replaced.execution.events()) == 1
+
+
+# --- It is over -----------------------------------------------------------------------------------
+
+
+def test_a_run_that_is_redriven_enables_nothing(aborted: Seen) -> None:
+    # A redrive enters the step that failed once more, with what it was given then.
+    gameday, run_id = aborted.gameday, aborted.execution.run_id
+    deployments = gameday.deployments(aborted.target)
+    again = {
+        "ArmRollbackFunction": {
+            "execution_arn": aborted.execution.arn,
+            "experiment": json.loads(str(aborted.execution.record()["experiment"])),
+        },
+        "EnableConditionFunction": {},
+        "GenerateLoadFunction": {"phase": "condition"},
+        "DisableConditionFunction": {},
+        "PublishVerdictFunction": {"failure": None},
+    }
+    answers = {name: gameday.invoke(name, run_id=run_id, **more) for name, more in again.items()}
+    assert answers["ArmRollbackFunction"]["errorType"] == "RunRefused"
+    assert answers["EnableConditionFunction"]["errorType"] == "RunStopped"
+    assert answers["DisableConditionFunction"] == {"was_on": True}
+    assert answers["PublishVerdictFunction"] == aborted.execution.verdict()
+    assert gameday.deployments(aborted.target) == deployments
+    assert gameday.served(aborted.target) == aborted.resting
+    assert len(aborted.execution.events()) == 1
+
+
+def test_a_run_that_is_redriven_sends_no_load(aborted: Seen) -> None:
+    name = json.loads(str(aborted.execution.record()["experiment"]))["name"]
+    before = aborted.gameday.loaded_seconds(name)
+    aborted.gameday.invoke(
+        "GenerateLoadFunction", run_id=aborted.execution.run_id, phase="condition"
+    )
+    assert aborted.gameday.loaded_seconds(name) == before
+
+
+def test_an_execution_that_is_started_twice_is_one_run(gameday: Gameday, url: str) -> None:
+    document = experiment(unique("twice"), gameday.target(), url)
+    first = gameday.start(document)
+    assert gameday.start(document, first.run_id).arn == first.arn
+    first.stop()
 
 
 # --- There is nothing to decide -------------------------------------------------------------------

@@ -40,7 +40,7 @@ class Functions:
         self.answers: dict[str, Function] = {
             "ValidateExperimentFunction": lambda event: {
                 "experiment": event["document"],
-                "plan": {"settle_seconds": 60, "deadline_seconds": 20},
+                "plan": {"settle_seconds": 60, "watch_seconds": 20},
             },
             "WatchGuardrailsFunction": lambda event: self._tokens.put(event["token"]),
             "SnapshotBaselineFunction": lambda event: {"steady": True},

@@ -16,6 +16,7 @@ from unittest.mock import patch
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from ministack.services import dynamodb
+from tenacity import Retrying, stop_after_attempt
 from urllib3 import HTTPResponse
 
 from gameday.conditions.appconfig import Change, Target
@@ -146,18 +147,25 @@ class Deadlines:
 
 
 class Publisher:
-    """The verdicts that were published."""
+    """The verdicts that were published to programs, and those that people were told."""
 
     def __init__(self) -> None:
         self.published: list[dict[str, Any]] = []
+        self.told: list[dict[str, Any]] = []
+        self.failure: Exception | None = None
         self.refusal: RunRefused | None = None
 
     def examine(self) -> None:
         if self.refusal:
             raise self.refusal
 
-    def publish(self, verdict: dict[str, Any], execution_arn: str) -> None:
+    def to_bus(self, verdict: dict[str, Any], execution_arn: str) -> None:
         self.published.append(verdict)
+
+    def to_topic(self, verdict: dict[str, Any]) -> None:
+        if self.failure:
+            raise self.failure
+        self.told.append(verdict)
 
 
 class StepFunctions:
@@ -171,6 +179,8 @@ class StepFunctions:
     def __init__(self) -> None:
         self.answers: list[dict[str, str]] = []
         self.over = False
+        self.status = "RUNNING"
+        self.stopped: list[dict[str, str]] = []
 
     def send_task_success(self, **answer: str) -> None:
         self.answers.append(answer)
@@ -179,6 +189,13 @@ class StepFunctions:
         if self.over:
             raise self.exceptions.TaskTimedOut
         self.answers.append(answer)
+
+    def describe_execution(self, *, executionArn: str) -> dict[str, str]:
+        name = executionArn.rpartition(":")[2]
+        return {"executionArn": executionArn, "name": name, "status": self.status}
+
+    def stop_execution(self, **stopped: str) -> None:
+        self.stopped.append(stopped)
 
 
 class CloudWatch:
@@ -226,13 +243,14 @@ class FakeEnvironment:
         self.publisher = Publisher()
         self.stepfunctions = StepFunctions()
         self.cloudwatch = CloudWatch()
+        self.retrying = Retrying(stop=stop_after_attempt(2), reraise=True)
 
     @property
     def run(self) -> Run:
         """The run as the table has it."""
         return self.runs.get(RUN)
 
-    def arm(self, run_id: str = RUN) -> None:
+    def arm(self, run_id: str = RUN, started_at: float = STARTED_AT) -> None:
         """Arm a run as the step does."""
         experiment = parse(DOCUMENT)
         self.runs.arm(
@@ -242,8 +260,8 @@ class FakeEnvironment:
                 experiment=experiment,
                 target=self.appconfig.examine(experiment.condition),
                 guardrail_arns=(ALARM,),
-                started_at=STARTED_AT,
-                deadline=STARTED_AT + 900,
+                started_at=started_at,
+                deadline=started_at + 900,
             )
         )
         self.deadlines.runs.add(run_id)

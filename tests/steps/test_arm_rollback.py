@@ -1,8 +1,10 @@
+import time
 from typing import Any
 
 import pytest
 
 from gameday.errors import RunRefused
+from gameday.runs import StopReason
 from tests.steps.fakes import ALARM, DOCUMENT, EXECUTION, RUN, FakeEnvironment, handle
 
 
@@ -53,7 +55,34 @@ def test_a_refused_run_leaves_nothing(environment: FakeEnvironment) -> None:
     assert environment.deadlines.runs == set()
 
 
-def test_without_a_deadline_the_target_is_free_again(environment: FakeEnvironment) -> None:
+def test_a_lock_whose_run_should_be_over_long_ago_is_taken_over(
+    environment: FakeEnvironment,
+) -> None:
+    environment.arm(started_at=time.time() - 2 * 3600)
+    arm(environment, "run-2")
+    assert environment.runs.get("run-2").deadline > environment.run.deadline
+    environment.runs.release(environment.run)
+    with pytest.raises(RunRefused, match="'run-2' holds"):
+        arm(environment, "run-3")
+
+
+def test_a_run_that_was_ended_cannot_be_armed_again(environment: FakeEnvironment) -> None:
+    arm(environment)
+    environment.runs.stop(RUN, StopReason.ABORTED)
+    environment.runs.release(environment.run)
+    with pytest.raises(RunRefused, match=f"run '{RUN}' was ended"):
+        arm(environment)
+    assert environment.deadlines.runs == set()
+
+
+def test_a_run_that_was_buried_before_it_armed_never_will(environment: FakeEnvironment) -> None:
+    assert environment.runs.bury(RUN, StopReason.ABORTED)
+    with pytest.raises(RunRefused, match="was ended"):
+        arm(environment)
+    arm(environment, "run-2")
+
+
+def test_without_a_deadline_nothing_is_locked(environment: FakeEnvironment) -> None:
     environment.deadlines.failure = RuntimeError("the scheduler is not there")
     with pytest.raises(RuntimeError, match="scheduler"):
         arm(environment)

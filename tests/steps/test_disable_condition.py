@@ -1,17 +1,22 @@
 import pytest
 
-from gameday.errors import ConditionNotDisabled, ConfigurationChanged
+from gameday.errors import ConditionNotDisabled, ConfigurationChanged, RunRefused
 from gameday.runs import StopReason
 from tests.steps.fakes import ALARM, RUN, FakeEnvironment, handle
 
 
-def test_the_condition_is_off_and_the_target_free(watched: FakeEnvironment) -> None:
+def test_the_condition_is_off_and_no_guardrail_concerns_the_run(watched: FakeEnvironment) -> None:
     handle(watched, "enable_condition", run_id=RUN)
     assert handle(watched, "disable_condition", run_id=RUN) == {"was_on": True}
     assert watched.appconfig.state == "REVERTED"
-    assert watched.deadlines.runs == set()
     assert watched.runs.protected_by(ALARM) == []
-    watched.arm("run-2")
+
+
+def test_the_target_stays_locked_while_recovery_is_measured(watched: FakeEnvironment) -> None:
+    handle(watched, "disable_condition", run_id=RUN)
+    with pytest.raises(RunRefused, match=f"run '{RUN}' holds"):
+        watched.arm("run-2")
+    assert watched.deadlines.runs == {RUN}
 
 
 def test_what_was_never_enabled_was_not_on(watched: FakeEnvironment) -> None:
@@ -67,6 +72,6 @@ def test_what_somebody_else_deployed_is_left_and_said(watched: FakeEnvironment) 
     watched.appconfig.failure = ConfigurationChanged("deployment 7 replaced it")
     with pytest.raises(ConfigurationChanged):
         handle(watched, "disable_condition", run_id=RUN)
-    assert watched.run.facts["found_when_disabled"] == "REPLACED"
-    assert watched.deadlines.runs == set()
-    watched.arm("run-2")
+    facts = watched.run.facts
+    assert facts["found_when_disabled"] == "REPLACED"
+    assert facts["replaced"] == "deployment 7 replaced it"

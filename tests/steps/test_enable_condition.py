@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from gameday import steps
@@ -6,10 +8,12 @@ from gameday.runs import StopReason
 from tests.steps.fakes import RUN, FakeEnvironment, handle
 
 
-def test_the_condition_expires_with_the_run(watched: FakeEnvironment) -> None:
+def test_the_condition_expires_when_its_lease_is_over(watched: FakeEnvironment) -> None:
+    before = time.time()
     handle(watched, "enable_condition", run_id=RUN)
     assert watched.appconfig.state == "BAKING"
-    assert watched.appconfig.expires_at == watched.run.deadline
+    lease = watched.run.experiment.plan.lease_seconds
+    assert before + lease <= watched.appconfig.expires_at <= time.time() + lease
 
 
 def test_what_was_changed_is_in_the_record(watched: FakeEnvironment) -> None:

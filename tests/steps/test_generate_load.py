@@ -49,10 +49,10 @@ def test_the_judged_windows_are_one_period(armed: FakeEnvironment, given: GIVEN)
 def test_a_recovery_of_seconds_waits_for_no_minute(
     armed: FakeEnvironment, given: GIVEN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    armed.runs.disarm(armed.run)
+    armed.runs.release(armed.run)
     monkeypatch.setitem(DOCUMENT, "windows", {"recovery_seconds": 18})
-    armed.arm()
-    handle(armed, "generate_load", run_id=RUN, phase="recovery")
+    armed.arm("run-2")
+    handle(armed, "generate_load", run_id="run-2", phase="recovery")
     assert [told["one_period"] for told in given] == [False]
 
 

@@ -1,7 +1,10 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 
+from gameday import runs
+from gameday.errors import VerdictNotPublished
 from gameday.experiment import Phase
 from tests.steps.fakes import RUN, FakeEnvironment, handle
 
@@ -46,11 +49,67 @@ def test_a_verdict_that_was_not_published_is_published_by_the_retry(
     done: FakeEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(done.publisher, "publish", None)
-        with pytest.raises(TypeError):
+        broken.setattr(done.publisher, "to_bus", refused)
+        with pytest.raises(VerdictNotPublished):
             publish(done)
     publish(done)
+    assert len(done.publisher.published) == len(done.publisher.told) == 1
+
+
+def test_people_that_could_not_be_told_are_told_by_the_retry(done: FakeEnvironment) -> None:
+    done.publisher.failure = ClientError({"Error": {"Code": "Throttled"}}, "Publish")
+    with pytest.raises(ClientError):
+        publish(done)
+    done.publisher.failure = None
+    publish(done)
+    assert len(done.publisher.published) == len(done.publisher.told) == 1
+
+
+def test_what_was_decided_first_is_what_everybody_sends(done: FakeEnvironment) -> None:
+    done.publisher.failure = ClientError({"Error": {"Code": "Throttled"}}, "Publish")
+    with pytest.raises(ClientError):
+        publish(done)
+    done.publisher.failure = None
+    publish(done, FAILURE)
+    assert done.publisher.told == done.publisher.published
+    assert done.publisher.told[0]["verdict"] == "PASSED"
+
+
+def test_while_somebody_sends_the_verdict_nobody_else_does(done: FakeEnvironment) -> None:
+    with done.runs.sending(RUN, "bus"), pytest.raises(VerdictNotPublished, match="somebody else"):
+        publish(done)
+    publish(done)
+    assert done.publisher.published == []  # it was sent by the first
+    assert len(done.publisher.told) == 1
+
+
+def test_the_claim_of_somebody_who_died_sending_is_not_for_ever(
+    done: FakeEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ReadTimeoutError), done.runs.sending(RUN, "bus"):
+        raise ReadTimeoutError(endpoint_url="https://events.example")
+    with pytest.raises(VerdictNotPublished):
+        publish(done)
+    monkeypatch.setattr(runs, "CLAIM_SECONDS", 0)
+    publish(done)
     assert len(done.publisher.published) == 1
+
+
+def test_with_the_verdict_the_run_is_over(done: FakeEnvironment) -> None:
+    publish(done)
+    assert done.deadlines.runs == set()
+    done.arm("run-2")
+
+
+def test_until_the_verdict_is_out_the_deadline_stands(done: FakeEnvironment) -> None:
+    done.publisher.failure = ClientError({"Error": {"Code": "Throttled"}}, "Publish")
+    with pytest.raises(ClientError):
+        publish(done)
+    assert done.deadlines.runs == {RUN}
+
+
+def refused(*_: object) -> None:
+    raise VerdictNotPublished("ThrottlingException: slow down")
 
 
 def test_a_failed_step_is_an_error_with_its_sentence(done: FakeEnvironment) -> None:

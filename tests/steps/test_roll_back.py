@@ -1,12 +1,18 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.steps.fakes import ALARM, EXECUTION, RUN, FakeEnvironment, handle
+from gameday.conditions.appconfig import Change
+from gameday.errors import ConditionNotDisabled, ConfigurationChanged, RunRefused
+from tests.steps.fakes import ALARM, EXECUTION, RUN, STARTED_AT, FakeEnvironment, handle
 
 
-def alarm(arn: str = ALARM) -> dict[str, Any]:
-    detail = {"alarmName": "errors", "state": {"value": "ALARM", "reason": "3 errors"}}
+def alarm(arn: str = ALARM, seconds: int = 60) -> dict[str, Any]:
+    """The event of an alarm that rang so many seconds after the run was armed."""
+    rang = datetime.fromtimestamp(STARTED_AT + seconds, UTC).isoformat(timespec="milliseconds")
+    state = {"value": "ALARM", "reason": "3 errors", "timestamp": rang.replace("+00:00", "+0000")}
+    detail = {"alarmName": "errors", "state": state}
     return {"source": "aws.cloudwatch", "resources": [arn], "detail": detail}
 
 
@@ -36,7 +42,46 @@ def test_an_alarm_turns_the_condition_off_and_then_fails_the_watch(
 def test_an_alarm_before_the_watch_is_left_in_the_record(armed: FakeEnvironment) -> None:
     handle(armed, "roll_back", **alarm())
     assert armed.run.stop_reason == "GUARDRAIL"
+    assert armed.run.facts["guardrail"]["reason"] == "guardrail 'errors' rang: 3 errors"
     assert armed.stepfunctions.answers == []
+
+
+def test_an_alarm_that_rang_before_the_run_was_armed_ends_nothing(
+    enabled: FakeEnvironment,
+) -> None:
+    handle(enabled, "roll_back", **alarm(seconds=-1))
+    assert enabled.appconfig.state == "BAKING"
+    assert enabled.run.stop_reason is None
+
+
+def test_an_alarm_that_rang_before_the_condition_was_on_is_not_blamed_on_it(
+    enabled: FakeEnvironment,
+) -> None:
+    enabled.runs.note(RUN, enabled_at=STARTED_AT + 61)
+    enabled.cloudwatch.values["Injected", "Sum", "latency"] = 12.0
+    handle(enabled, "roll_back", **alarm(seconds=60))
+    verdict = published(enabled, {"Error": "GuardrailRang", "Cause": "it rang"})
+    assert (verdict["verdict"], verdict["status"]) == ("INCONCLUSIVE", "ROLLED_BACK")
+    assert "not to blame" in verdict["reason"]
+
+
+def test_an_alarm_while_the_condition_was_being_enabled_may_be_blamed_on_it(
+    watched: FakeEnvironment,
+) -> None:
+    watched.runs.change(RUN, Change(version=1, deployment=1))
+    handle(watched, "roll_back", **alarm())
+    assert "not to blame" not in published(watched, None)["reason"]
+
+
+def test_a_run_that_dies_after_its_guardrail_rang_is_rolled_back(enabled: FakeEnvironment) -> None:
+    handle(enabled, "roll_back", **alarm())
+    handle(enabled, "roll_back", **ended("ABORTED"))
+    (verdict,) = enabled.publisher.published
+    assert verdict["status"] == "ROLLED_BACK"
+
+
+def published(environment: FakeEnvironment, failure: dict[str, str] | None) -> Any:
+    return handle(environment, "publish_verdict", run_id=RUN, failure=failure)
 
 
 def test_a_watch_that_is_over_needs_no_answer(enabled: FakeEnvironment) -> None:
@@ -81,17 +126,86 @@ def test_another_execution_of_the_same_name_is_left_alone(enabled: FakeEnvironme
     assert enabled.publisher.published == []
 
 
-def test_the_deadline_turns_the_condition_off(enabled: FakeEnvironment) -> None:
+def test_a_run_that_hangs_is_ended_at_its_deadline(enabled: FakeEnvironment) -> None:
     handle(enabled, "roll_back", run_id=RUN, reason="DEADLINE")
     assert enabled.appconfig.state == "REVERTED"
     assert enabled.run.stop_reason == "DEADLINE"
+    (verdict,) = enabled.publisher.published
+    assert verdict["reason"] == "DeadlinePassed: the run was not over by its deadline"
+    (stopped,) = enabled.stepfunctions.stopped
+    assert (stopped["executionArn"], stopped["error"]) == (EXECUTION, "DeadlinePassed")
 
 
-def test_the_deadline_of_a_run_that_was_never_armed_does_nothing(
-    environment: FakeEnvironment,
+@pytest.mark.parametrize(
+    ("status", "decided"), [("ABORTED", "ABORTED"), ("TIMED_OUT", "ERROR"), ("FAILED", "ERROR")]
+)
+def test_a_dead_run_of_whose_end_nobody_told_has_its_verdict_at_the_deadline(
+    enabled: FakeEnvironment, status: str, decided: str
 ) -> None:
-    handle(environment, "roll_back", run_id=RUN, reason="DEADLINE")
+    enabled.stepfunctions.status = status
+    handle(enabled, "roll_back", run_id=RUN, reason="DEADLINE")
+    assert enabled.appconfig.state == "REVERTED"
+    (verdict,) = enabled.publisher.published
+    assert verdict["status"] == decided
+    assert enabled.stepfunctions.stopped == []
+    enabled.arm("run-2")
+
+
+def test_a_condition_is_off_at_the_deadline_even_if_step_functions_does_not_answer(
+    enabled: FakeEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enabled.stepfunctions, "describe_execution", None)
+    with pytest.raises(TypeError):
+        handle(enabled, "roll_back", run_id=RUN, reason="DEADLINE")
+    assert enabled.appconfig.state == "REVERTED"
+
+
+@pytest.mark.parametrize("event", [{"run_id": RUN, "reason": "DEADLINE"}, ended("FAILED")])
+def test_a_run_that_ended_before_it_armed_never_arms(
+    environment: FakeEnvironment, event: dict[str, Any]
+) -> None:
+    environment.deadlines.runs.add(RUN)
+    handle(environment, "roll_back", **event)
     assert environment.appconfig.disabled == 0
+    assert environment.publisher.published == []
+    with pytest.raises(RunRefused, match="was ended"):
+        environment.arm()
+
+
+def test_what_somebody_else_deployed_is_in_the_verdict_of_a_dead_run(
+    enabled: FakeEnvironment,
+) -> None:
+    enabled.appconfig.failure = ConfigurationChanged("deployment 7 replaced it")
+    handle(enabled, "roll_back", **ended("ABORTED"))
+    (verdict,) = enabled.publisher.published
+    assert verdict["status"] == "ABORTED"
+    assert verdict["reason"] == "a person stopped the run; deployment 7 replaced it"
+    assert enabled.appconfig.state == "BAKING"
+
+
+def test_an_undo_that_fails_is_tried_again_at_once(
+    enabled: FakeEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([ConditionNotDisabled("still served"), None])
+
+    def disable(*arguments: Any) -> None:
+        if failure := next(answers):
+            raise failure
+
+    monkeypatch.setattr(enabled.appconfig, "disable", disable)
+    handle(enabled, "roll_back", **ended("FAILED"))
+    assert next(answers, "none") == "none"
+    assert len(enabled.publisher.published) == 1
+
+
+def test_an_undo_that_goes_on_failing_is_the_callers_to_try_again(
+    enabled: FakeEnvironment,
+) -> None:
+    enabled.appconfig.failure = ConditionNotDisabled("still served")
+    with pytest.raises(ConditionNotDisabled):
+        handle(enabled, "roll_back", **ended("FAILED"))
+    assert enabled.publisher.published == []
+    assert enabled.deadlines.runs == {RUN}
 
 
 def test_an_undo_that_fails_does_not_keep_the_next_run_from_its_own(

@@ -65,6 +65,14 @@ def experiment(**changes: Any) -> Experiment:
     return parse(changed(smallest(), **changes))
 
 
+def longest() -> Experiment:
+    """Every window and every wait as long as it may be."""
+    windows = {f"{phase}_seconds": 600 for phase in Phase} | {"settle_seconds": 300}
+    return experiment(
+        windows=windows, load__warm_up_seconds=120, condition__propagation_seconds=180
+    )
+
+
 def load_report(**changes: Any) -> LoadReport:
     """The report of a load of which every request was answered."""
     quantiles = Quantiles(p50=100, p95=200, p99=250, max=300)
@@ -147,6 +155,9 @@ class FakeAppConfig:
     environment, and each only onto the latest that its caller knows.
     """
 
+    class exceptions:
+        ResourceNotFoundException = type("ResourceNotFoundException", (Exception,), {})
+
     def __init__(self, resting: bytes | None = RESTING) -> None:
         self.names = {
             "list_applications": [{"Id": "a1", "Name": "shop"}],
@@ -156,8 +167,9 @@ class FakeAppConfig:
                 {"Id": "p2", "Name": "purchase", "LocationUri": "hosted"},
             ],
         }
-        self.versions: list[bytes] = []
+        self.versions: dict[int, bytes] = {}
         self.deployments: list[Deployment] = []
+        self._versions = 0
         self.states_of_next: list[str] = ["BAKING"]
         self.lost: set[str] = set()
         self.stops = 0
@@ -166,13 +178,17 @@ class FakeAppConfig:
 
     def deploy(self, content: bytes, state: str = "COMPLETE", profile: str = "p1") -> Deployment:
         """Deploy as somebody else does."""
-        self.versions.append(content)
-        return self._add(profile, str(len(self.versions)), "by hand", [state])
+        return self._add(profile, str(self._version(content)), "by hand", [state])
+
+    def _version(self, content: bytes) -> int:
+        self._versions += 1
+        self.versions[self._versions] = content
+        return self._versions
 
     def serve(self, profile: str = "p1") -> bytes:
         """What a client of the profile is served; empty when nothing is."""
         on = [d for d in self.deployments if d.profile == profile and d.state not in OFF]
-        return self.versions[int(on[-1].version) - 1] if on else b""
+        return self.versions[int(on[-1].version)] if on else b""
 
     def _add(self, profile: str, version: str, description: str, states: list[str]) -> Deployment:
         number = len(self.deployments) + 1
@@ -193,8 +209,11 @@ class FakeAppConfig:
             yield {"Items": [item]}
 
     def create_hosted_configuration_version(self, *, Content: bytes, **_: str) -> Json:
-        self.versions.append(Content)
-        return {"VersionNumber": len(self.versions)}
+        return {"VersionNumber": self._version(Content)}
+
+    def delete_hosted_configuration_version(self, *, VersionNumber: int, **_: Any) -> None:
+        if self.versions.pop(VersionNumber, None) is None:
+            raise self.exceptions.ResourceNotFoundException
 
     def start_deployment(self, **asked: Any) -> Json:
         if asked["LatestDeploymentNumber"] != len(self.deployments):
@@ -202,6 +221,8 @@ class FakeAppConfig:
         if any(d.state in IN_PROGRESS for d in self.deployments):
             raise _error("ConflictException")
         profile, version = asked["ConfigurationProfileId"], asked["ConfigurationVersion"]
+        if int(version) not in self.versions:
+            raise _error("ResourceNotFoundException")
         started = self._add(profile, version, asked["Description"], self.states_of_next)
         self._lose("start_deployment")
         return {"DeploymentNumber": started.number}

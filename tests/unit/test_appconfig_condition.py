@@ -24,7 +24,7 @@ EXPIRES_AT = 1_800_000_000.9
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(appconfig, "_POLL_SECONDS", 0)
+    monkeypatch.setattr(appconfig, "_FIRST_POLL_SECONDS", 0)
 
 
 @pytest.fixture
@@ -383,7 +383,7 @@ def test_what_somebody_else_deployed_over_the_condition_is_not_reverted(
     change = enable(fake, target)
     fake.deployments[-1].state = "COMPLETE"
     fake.deploy(b'{"theirs": true}')
-    with pytest.raises(ConfigurationChanged, match="deployment 3 replaced"):
+    with pytest.raises(ConfigurationChanged, match=r"deployment 3 \(by hand, .* replaced"):
         disable(fake, target, change)
     assert (fake.stops, fake.serve()) == (0, b'{"theirs": true}')
 
@@ -394,7 +394,7 @@ def test_what_somebody_else_deployed_after_a_roll_back_is_not_reverted(
     change = enable(fake, target)
     fake.deployments[-1].state = "ROLLED_BACK"
     fake.deploy(b'{"theirs": true}')
-    with pytest.raises(ConfigurationChanged, match="deployment 3 replaced"):
+    with pytest.raises(ConfigurationChanged, match=r"deployment 3 \(by hand, .* replaced"):
         disable(fake, target, change)
 
 

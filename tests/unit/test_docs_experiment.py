@@ -23,7 +23,7 @@ from gameday.experiment import (
 )
 from gameday.judge import LARGEST_LOAD_ERROR, Judgement, decide, judge
 from gameday.observations import Observation
-from tests.unit.fakes import EVENTS, experiment, findings, smallest
+from tests.unit.fakes import EVENTS, experiment, findings, longest, smallest
 
 DOC = (EVENTS.parent / "docs" / "experiment.md").read_text(encoding="utf-8")
 FLOWING = " ".join(DOC.split())
@@ -142,7 +142,13 @@ def test_the_rule_of_windows_is_told_as_the_error_tells_it() -> None:
 
 
 def test_the_deadline_of_the_example_is_told() -> None:
-    assert f"{experiment().plan.deadline_seconds} seconds for the smallest experiment" in FLOWING
+    plan = experiment().plan
+    assert f"{plan.deadline_seconds} seconds for the smallest experiment" in FLOWING
+    assert f"{plan.lease_seconds} seconds after it was enabled for the smallest" in FLOWING
+
+
+def test_the_longest_that_a_condition_can_be_on_is_told() -> None:
+    assert f"never more than {longest().plan.lease_seconds} seconds" in FLOWING
 
 
 # -- formats

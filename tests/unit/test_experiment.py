@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gameday.errors import Fault, InvalidExperiment
-from gameday.experiment import MAXIMUM_RUN_SECONDS, Experiment, RateMeasure, parse, resolve
-from tests.unit.fakes import OUTPUTS, changed, experiment, read, smallest
+from gameday.experiment import MAXIMUM_RUN_SECONDS, RateMeasure, parse, resolve
+from tests.unit.fakes import OUTPUTS, changed, experiment, longest, read, smallest
 
 AWS_METRIC = {"namespace": "AWS/Lambda", "name": "Duration"}
 RATE = {
@@ -198,14 +198,6 @@ def test_whole_minutes_suit_every_metric() -> None:
 # -- the plan
 
 
-def longest() -> Experiment:
-    """Every window and every wait as long as it may be."""
-    windows = {**{name: 600 for name in WINDOW_NAMES}, "settle_seconds": 300}
-    return experiment(
-        windows=windows, load__warm_up_seconds=120, condition__propagation_seconds=180
-    )
-
-
 def test_no_valid_experiment_takes_longer_than_the_longest_run() -> None:
     assert longest().plan.deadline_seconds <= MAXIMUM_RUN_SECONDS
 
@@ -241,9 +233,21 @@ def test_the_deadline_moves_with_everything_that_takes_longer(
 
 
 def test_the_deadline_of_the_smallest_experiment() -> None:
-    windows, warm_ups, settling, minutes, steps = 60 + 60 + 120, 10 + 60, 3 * 60, 3 * 60, 240
+    windows, warm_ups, settling, minutes, steps = 60 + 60 + 120, 10 + 60, 3 * 60, 3 * 60, 360
     expected = windows + warm_ups + settling + minutes + steps
     assert experiment().plan.deadline_seconds == expected
+
+
+def test_the_condition_of_the_smallest_experiment_expires_when_its_window_is_over_for_sure() -> (
+    None
+):
+    serving, warm_up, minute, window, margin = 60, 60, 60, 60, 60
+    assert experiment().plan.lease_seconds == serving + warm_up + minute + window + margin
+
+
+def test_the_watch_ends_after_the_lease_and_before_the_deadline() -> None:
+    for plan in (experiment().plan, longest().plan):
+        assert plan.lease_seconds < plan.watch_seconds < plan.deadline_seconds
 
 
 def test_the_plan_hands_on_how_long_metrics_settle() -> None:

@@ -241,7 +241,7 @@ def test_a_run_of_which_a_piece_is_empty_never_passes(empty: Findings) -> None:
 
 
 def test_every_piece_of_the_findings_is_one_without_which_no_run_passes() -> None:
-    ending = {"failure", "failure_cause", "aborted"}
+    ending = {"failure", "failure_cause", "blamed", "replaced", "aborted"}
     assert set(Findings.model_fields) == {*PIECES, "found_when_disabled", *ending}
 
 

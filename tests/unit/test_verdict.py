@@ -145,14 +145,15 @@ def test_a_verdict_goes_to_the_bus_and_to_the_topic(events: Stubber, sns: Stubbe
     }
     events.add_response("put_events", {"FailedEntryCount": 0}, {"Entries": [entry]})
     sns.add_response("publish", {"MessageId": "1"}, note)
-    PUBLISHER.publish(made, EXECUTION)
+    PUBLISHER.to_bus(made, EXECUTION)
+    PUBLISHER.to_topic(made)
 
 
 def test_an_entry_that_eventbridge_refuses_is_not_published(events: Stubber, sns: Stubber) -> None:
     entry = {"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"}
     events.add_response("put_events", {"FailedEntryCount": 1, "Entries": [entry]})
     with pytest.raises(VerdictNotPublished, match="ThrottlingException: slow down"):
-        PUBLISHER.publish(event(), EXECUTION)
+        PUBLISHER.to_bus(event(), EXECUTION)
 
 
 # -- before the run

@@ -12,6 +12,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 _IN_PROGRESS = {"VALIDATING", "DEPLOYING", "BAKING", "ROLLING_BACK"}
 _ENDED_OFF = {"ROLLED_BACK", "REVERTED"}
-_POLL_SECONDS = 1.0
+_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 2.0
 NEVER = "NEVER"
 """In place of a deployment's state: none was started, as far as can be seen."""
 
@@ -67,6 +68,21 @@ class Change(BaseModel):
 
     version: int
     deployment: int | None = None
+
+
+class Standing(BaseModel):
+    """A condition that is on, as AppConfig itself says, and the run that turned it on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    application_id: str
+    environment_id: str
+    environment: str
+    profile_id: str
+    profile: str
+    deployment: int
+    state: str
+    run_id: str
 
 
 @dataclass(frozen=True)
@@ -237,7 +253,7 @@ class AppConfig:
             ours = self._find(target, version, run_id)
             if ours is None:
                 raise ConfigurationChanged(
-                    "somebody else deployed to the environment after this run was armed; "
+                    "somebody else deployed to the environment after this run was armed: "
                     "the condition was not enabled"
                 ) from error
             return ours
@@ -266,14 +282,21 @@ class AppConfig:
         Idempotent, and harmless when nothing was enabled. `notice` is told the state in which the
         deployment is found, before anything is stopped: `BAKING` in a run that went well,
         `ROLLED_BACK` when somebody else (a person, a monitor) turned it off before, `NEVER` when
-        it was never started.
+        it was never started. The version that the run made is deleted, so that an enabling that
+        is still under way somewhere has nothing to deploy.
 
         Raises:
             ConfigurationChanged: somebody else deployed over it; nothing was touched.
             ConditionNotDisabled: it is not proven off; call again.
         """
-        number = change and (change.deployment or self._find(target, change.version, run_id))
-        if not number:
+        if change is None:
+            notice(NEVER)
+            return
+        number = change.deployment or self._find(target, change.version, run_id)
+        if number is None:
+            self._delete_version(target, change.version)
+            number = self._find(target, change.version, run_id)  # started meanwhile?
+        if number is None:
             notice(NEVER)
             return
         found = self._state(target, number)
@@ -282,6 +305,16 @@ class AppConfig:
             self._refuse_to_overwrite(target, number)
             self._stop(target, number)
         self._prove_off(target, number)
+        with suppress(ClientError):  # a version that stays is untidy, no more
+            self._delete_version(target, change.version)
+
+    def _delete_version(self, target: Target, version: int) -> None:
+        with suppress(self.control.exceptions.ResourceNotFoundException):
+            self.control.delete_hosted_configuration_version(
+                ApplicationId=target.application_id,
+                ConfigurationProfileId=target.profile_id,
+                VersionNumber=version,
+            )
 
     def _stop(self, target: Target, number: int) -> None:
         try:
@@ -302,16 +335,20 @@ class AppConfig:
         )
         if newest and newest["DeploymentNumber"] > number:
             raise ConfigurationChanged(
-                f"deployment {newest['DeploymentNumber']} replaced the condition's deployment "
-                f"{number}: it is not ours to revert"
+                f"deployment {newest['DeploymentNumber']} "
+                f"({newest.get('Description') or 'without a description'}, configuration version "
+                f"{newest['ConfigurationVersion']}, {newest['State']}) replaced the condition's "
+                f"deployment {number}: it is not ours to revert"
             )
 
-    def _prove_off(self, target: Target, number: int) -> None:
+    def _await_off(self, target: Target, number: int) -> str:
         for state in self._states(target, number):
             if state in _ENDED_OFF:
-                break
-        else:
-            raise ConditionNotDisabled(f"deployment {number} is still {state}")
+                return state
+        raise ConditionNotDisabled(f"deployment {number} is still {state}")
+
+    def _prove_off(self, target: Target, number: int) -> None:
+        state = self._await_off(target, number)
         served = self._served(target.application_id, target.environment_id, target.profile_id)
         if _sha256(served) == target.resting_sha256:
             return
@@ -321,16 +358,76 @@ class AppConfig:
             "configuration"
         )
 
+    # -- by hand --------------------------------------------------------------------------
+
+    def standing(self, application: str) -> Iterator[Standing]:
+        """Find every condition of ours that is on in an application (its id).
+
+        Asks AppConfig and no record of ours: what is found is on, whatever we believe.
+        """
+        profiles = {
+            profile["Id"]: profile["Name"]
+            for profile in self._pages("list_configuration_profiles", ApplicationId=application)
+        }
+        for environment in self._pages("list_environments", ApplicationId=application):
+            for full in self._newest_of_each_profile(application, environment["Id"], len(profiles)):
+                run_id = _run_of(full.get("Description", ""))
+                if run_id:
+                    yield Standing(
+                        application_id=application,
+                        environment_id=environment["Id"],
+                        environment=environment["Name"],
+                        profile_id=full["ConfigurationProfileId"],
+                        profile=profiles[full["ConfigurationProfileId"]],
+                        deployment=full["DeploymentNumber"],
+                        state=full["State"],
+                        run_id=run_id,
+                    )
+
+    def _newest_of_each_profile(
+        self, application: str, environment: str, profiles: int
+    ) -> Iterator[Mapping[str, Any]]:
+        """The deployments that are served: those that were not undone, the newest of each."""
+        seen: set[str] = set()
+        for item in self._deployments(application, environment):
+            if len(seen) == profiles:
+                return
+            if item["State"] in _ENDED_OFF:
+                continue
+            full = self._deployment(application, environment, item["DeploymentNumber"])
+            profile = full["ConfigurationProfileId"]
+            if profile not in seen:
+                seen.add(profile)
+                yield full
+
+    def turn_off(self, standing: Standing) -> None:
+        """Undo the deployment of a condition of which there is no record any more.
+
+        Raises:
+            ConditionNotDisabled: AppConfig did not undo it in time; call again.
+        """
+        target = Target(
+            application_id=standing.application_id,
+            environment_id=standing.environment_id,
+            profile_id=standing.profile_id,
+            latest_deployment=0,
+            resting_sha256="",
+        )
+        self._stop(target, standing.deployment)
+        self._await_off(target, standing.deployment)
+
     # -- the service ----------------------------------------------------------------------
 
     def _states(self, target: Target, number: int) -> Iterator[str]:
         """The states of a deployment, until the timeout; always at least one."""
         until = time.monotonic() + self.timeout_seconds
+        pause = _FIRST_POLL_SECONDS
         while True:
             yield self._state(target, number)
             if time.monotonic() > until:
                 return
-            time.sleep(_POLL_SECONDS)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_POLL_SECONDS)
 
     def _state(self, target: Target, number: int) -> str:
         full = self._deployment(target.application_id, target.environment_id, number)
@@ -355,7 +452,7 @@ class AppConfig:
                 return item
             full = self._deployment(application, environment, item["DeploymentNumber"])
             if full["ConfigurationProfileId"] == profile:
-                return item
+                return dict(full)
         return None
 
     def _find(self, target: Target, version: int, run_id: str) -> int | None:
@@ -413,8 +510,15 @@ def _refuse_unless_resting(condition: AppConfigCondition, content: bytes) -> Non
         )
 
 
+_DESCRIPTION = "gameday run "
+
+
 def _description(run_id: str) -> str:
-    return f"gameday run {run_id}"
+    return _DESCRIPTION + run_id
+
+
+def _run_of(description: str) -> str | None:
+    return description.removeprefix(_DESCRIPTION) if _DESCRIPTION in description[:12] else None
 
 
 def _sha256(content: bytes) -> str:
