@@ -21,6 +21,7 @@ from gameday.errors import (
     DeadlinePassed,
     GuardrailRang,
     RunRefused,
+    RunStopped,
     WatchNotStanding,
     sentence,
 )
@@ -187,6 +188,8 @@ def enable_condition(environment: Environment, run_id: str) -> None:
     """Turn the condition on, once the watch stands, with a lease until the run's deadline."""
     _standing_watch(environment, run_id)
     run = environment.runs.get(run_id)
+    if run.stop_reason:
+        raise RunStopped(f"run {run_id} was stopped ({run.stop_reason}): nothing is enabled")
     environment.appconfig.enable(
         run.experiment.condition,
         run.target,

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.integration.runs import LATENCY, OFF, Execution, Gameday, Json, Target, experiment
+from tests.integration.runs import (
+    LATENCY,
+    OFF,
+    Execution,
+    Gameday,
+    Json,
+    Target,
+    eventually,
+    experiment,
+)
 
 URL = "http://127.0.0.1:9/"  # no load leaves before a run is armed
 
