@@ -285,7 +285,7 @@ def unsteady(gameday: Gameday, url: str) -> tuple[Execution, Target]:
     """The objective is missed before anything is injected."""
     target = gameday.target()
     document = experiment(unique("unsteady"), target, url)
-    document["measures"][0]["threshold"] = 1_000_000
+    document["measures"][0]["operator"] = "<="
     return gameday.ended(document), target
 
 
