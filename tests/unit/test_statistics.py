@@ -299,13 +299,12 @@ def test_periods_never_make_a_rate_surer_than_its_sum(counts: list[int], confide
     assert interval.high >= exact.high * (1 - 1e-12)
 
 
-@given(PERIODS, st.integers(2, 20), CONFIDENCES)
-def test_more_requests_a_period_at_the_same_shares_never_widen(
+@given(PERIODS, st.integers(2, 5), CONFIDENCES)
+def test_more_of_the_same_periods_never_widen(
     periods: list[tuple[int, int]], times: int, confidence: float
 ) -> None:
-    more = [(events * times, total * times) for events, total in periods]
     widest = width(effective_share_interval(periods, confidence))
-    assert width(effective_share_interval(more, confidence)) <= widest + 1e-9
+    assert width(effective_share_interval(periods * times, confidence)) <= widest + 1e-9
 
 
 def test_one_bad_period_widens_what_even_periods_do_not() -> None:
@@ -378,7 +377,7 @@ def test_more_confidence_never_narrows_any_interval() -> None:
     noisy = [100.0, 130, 90, 110, 105]
     for pair in (
         [effective_share_interval([(1, 50), (9, 50), (2, 50)], c) for c in (0.8, 0.95, 0.99)],
-        [counts_interval([1, 9, 2], 60, c) for c in (0.8, 0.95, 0.99)],
+        [counts_interval([20, 29, 22], 60, c) for c in (0.8, 0.95, 0.99)],
         [ratio_interval(noisy, noisy, c) or Interval(0, 0) for c in (0.8, 0.95, 0.99)],
     ):
         assert all(width(one) < width(other) for one, other in pairwise(pair))
