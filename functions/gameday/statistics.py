@@ -11,6 +11,7 @@ the error rates are, also where that does not hold.
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 MOST_REQUESTS = 10_000_000
 """More requests than this are never advised; up to here the bounds are exact to 8 digits."""
@@ -57,21 +58,19 @@ def share_interval(
     _check_share(events, total, confidence)
     if total == 0:
         return Interval(0.0, 1.0)
-    seen, others = events / total, total - events
-    low, high = 0.0, 1.0
-    if events:
-        low = _beta_quantile(events / dispersion, others / dispersion + 1, 1 - confidence)
-    if others:
-        high = _beta_quantile(events / dispersion + 1, others / dispersion, confidence)
-    if events and others and dispersion > 1 and high < 1:
+    bad, good = events / dispersion, (total - events) / dispersion
 
-        def at(share: float) -> tuple[float, float]:
-            factor, steepness = _growing(dispersion, share / seen)
-            a, b = events / factor + 1, others / factor
-            return _beta_cdf(a, b, share) - confidence, _beta_density(a, b, share) * steepness
+    def at(share: float) -> tuple[float, float]:
+        factor, steepness = _growing(dispersion, share * total / events if events else 1.0)
+        a, b = events / factor + 1, (total - events) / factor
+        return _beta_cdf(a, b, share) - confidence, _beta_density(a, b, share) * steepness
 
-        high = _root(at, (high, high, 1.0))
-    return Interval(low, high)
+    return Interval(
+        _beta_quantile(bad, good + 1, 1 - confidence) if bad else 0.0,
+        _root(at, (bad / (bad + good), _rough_beta(bad + 1, good, confidence), 1.0))
+        if good
+        else 1.0,
+    )
 
 
 def share_dispersion(periods: Sequence[tuple[int, int]], confidence: float = 0.95) -> float:
@@ -193,28 +192,25 @@ def _rate_interval(count: int, seconds: float, confidence: float, dispersion: fl
     _check(confidence)
     if not 0 <= count < math.inf or not 0 < seconds < math.inf:
         raise ValueError(f"{count} events in {seconds} seconds are no rate")
+    if count and dispersion > 1 and -math.expm1(-count / (dispersion - 1)) <= confidence:
+        high = math.inf  # however large the mean, so few events are not that improbable
+    else:
+        high = _rate_above(count, confidence, dispersion)
     low = dispersion * _gamma_quantile(count / dispersion, 1 - confidence) if count else 0.0
-    high = dispersion * _gamma_quantile(count / dispersion + 1, confidence)
-    if count and dispersion > 1:
-        high = _dispersed_count(count, high, confidence, dispersion)
     return Interval(low / seconds, high / seconds)
 
 
-def _dispersed_count(count: int, start: float, confidence: float, dispersion: float) -> float:
-    """Return the upper bound of a count whose dispersion grows with its mean."""
-    if -math.expm1(-count / (dispersion - 1)) <= confidence:
-        return math.inf  # the limit of the probability below, for a mean without bound
-
+def _rate_above(count: int, confidence: float, dispersion: float) -> float:
     def at(mean: float) -> tuple[float, float]:
-        factor, steepness = _growing(dispersion, mean / count)
+        factor, steepness = _growing(dispersion, mean / count if count else 1.0)
         shape, x = count / factor + 1, mean / factor
-        slope = _gamma_power(shape, x) / mean * steepness
-        return _gamma_cdf(shape, x) - confidence, slope
+        return _gamma_cdf(shape, x) - confidence, _gamma_power(shape, x) / mean * steepness
 
-    end = start
+    start = dispersion * _rough_gamma(count / dispersion + 1, confidence)
+    end = 2 * start
     while at(end)[0] < 0:
         end *= 2
-    return _root(at, (start, start, end))
+    return _root(at, (float(count), start, end))
 
 
 # -- relative to a baseline
@@ -319,13 +315,21 @@ def _variance_of_sum(residuals: Sequence[float], freedom: int, correlation: floa
     Few periods cannot show their `correlation`. Taken for granted is that of adjacent ones, falling
     off geometrically: it scales what the cosines see to what they would miss of the sum.
     """
-    periods = len(residuals)
-    seen = expected = 0.0
-    for j in range(1, freedom + 1):
-        cosine = [math.cos(math.pi * j * (i + 0.5) / periods) for i in range(periods)]
-        seen += math.sumprod(cosine, residuals) ** 2
-        expected += _variance_at(cosine, correlation)
-    return seen / expected * _variance_at([1.0] * periods, correlation)
+    cosines, scale = _slowest_cosines(len(residuals), freedom, correlation)
+    return scale * math.fsum(math.sumprod(cosine, residuals) ** 2 for cosine in cosines)
+
+
+@lru_cache
+def _slowest_cosines(
+    periods: int, freedom: int, correlation: float
+) -> tuple[Sequence[Sequence[float]], float]:
+    """Return the cosines, and the factor from what they see to the variance of the sum."""
+    cosines = [
+        [math.cos(math.pi * j * (i + 0.5) / periods) for i in range(periods)]
+        for j in range(1, freedom + 1)
+    ]
+    expected = math.fsum(_variance_at(cosine, correlation) for cosine in cosines)
+    return cosines, _variance_at([1.0] * periods, correlation) / expected
 
 
 def _variance_at(weights: Sequence[float], correlation: float) -> float:
@@ -356,6 +360,7 @@ def _smallest(holds: Callable[[int], bool], start: int) -> int:
     return high
 
 
+@lru_cache
 def _t_quantile(freedom: float, probability: float) -> float:
     """Return Student's quantile above the median, by the distribution of its square."""
     if freedom == math.inf:
@@ -365,21 +370,30 @@ def _t_quantile(freedom: float, probability: float) -> float:
 
 
 def _beta_quantile(a: float, b: float, probability: float) -> float:
-    mean, spread = a / (a + b), math.sqrt(a * b / (a + b + 1)) / (a + b)
     return _root(
         lambda x: (_beta_cdf(a, b, x) - probability, _beta_density(a, b, x)),
-        (0.0, mean + spread * _rough_normal_quantile(probability), 1.0),
+        (0.0, _rough_beta(a, b, probability), 1.0),
     )
 
 
 def _gamma_quantile(shape: float, probability: float) -> float:
-    high = shape + 10 * math.sqrt(shape) + 50
-    while _gamma_cdf(shape, high) < probability:
-        high *= 2
+    start = _rough_gamma(shape, probability)
+    end = shape + abs(start) + 1
+    while _gamma_cdf(shape, end) < probability:
+        end *= 2
     return _root(
         lambda x: (_gamma_cdf(shape, x) - probability, _gamma_power(shape, x) / x),
-        (0.0, shape + math.sqrt(shape) * _rough_normal_quantile(probability), high),
+        (0.0, start, end),
     )
+
+
+def _rough_beta(a: float, b: float, probability: float) -> float:
+    spread = math.sqrt(a * b / (a + b + 1)) / (a + b)
+    return a / (a + b) + spread * _rough_normal_quantile(probability)
+
+
+def _rough_gamma(shape: float, probability: float) -> float:
+    return shape + math.sqrt(shape) * _rough_normal_quantile(probability)
 
 
 def _rough_normal_quantile(probability: float) -> float:

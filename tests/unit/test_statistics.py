@@ -127,6 +127,7 @@ def test_three_divided_by_the_total_bounds_a_share_without_events(total: int) ->
 @example((1, 10_000_000), 0.95)
 @example((9_999_999, 10_000_000), 0.95)
 @example((5_000_000, 10_000_000), 0.999)
+@example((1, 2), 0.999999)
 def test_shares_agree_with_scipy(count: tuple[int, int], confidence: float) -> None:
     events, total = count
     interval = share_interval(events, total, confidence)
@@ -156,6 +157,9 @@ def test_the_bounds_decide_as_the_quantile_test_does(latencies: list[float], p: 
 
 
 @given(st.integers(0, 1_000_000), st.floats(0.1, 1e5), CONFIDENCES)
+@example(1, 1.0, 0.999)
+@example(2, 1.0, 0.999999)
+@example(10_000_000, 300.0, 0.95)
 def test_rates_agree_with_scipy(count: int, seconds: float, confidence: float) -> None:
     interval = rate_interval(count, seconds, confidence)
     low = stats.chi2.ppf(1 - confidence, 2 * count) / 2 / seconds if count else 0.0
