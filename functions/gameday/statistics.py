@@ -36,21 +36,43 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True)
+class Dispersion:
+    """By what factor a sum of events varies more than that of independent ones, as it was seen.
+
+    At a mean that is r times the one seen the factor is larger by growth * (r - 1): bursts make the
+    variance grow with the square of the mean, as in the negative binomial distribution. Else a run
+    that happened to see few bursts would be too sure that there are few.
+    """
+
+    factor: float = 1.0
+    growth: float = 0.0
+
+    def at(self, ratio: float) -> float:
+        """Return the factor at a mean that is `ratio` times the one seen."""
+        return self.factor + self.growth * (ratio - 1)
+
+    def steepness(self, ratio: float) -> float:
+        """Return what the growth about makes of the slope of a distribution at its bound."""
+        return 1 - self.growth * (ratio - 1) / (2 * self.at(ratio))
+
+
+INDEPENDENT = Dispersion()
+
+
 # -- shares
 
 
 def share_interval(
-    events: float, total: float, confidence: float = 0.95, dispersion: float = 1.0
+    events: float, total: float, confidence: float = 0.95, dispersion: Dispersion = INDEPENDENT
 ) -> Interval:
     """Bound the true share of bad requests, of which `events` were seen among `total`.
 
     Exact for independent requests (Clopper and Pearson, Biometrika 26, 1934): `high` is the share
     at which so few events have the probability 1 - confidence, `low` the one at which so many have.
 
-    A `dispersion` above 1, from `share_dispersion`, divides both numbers (the effective sample size
-    of Korn and Graubard, Survey Methodology 24, 1998). Above the share seen, what exceeds 1 grows
-    with the share: bursts make the variance grow with the square of the mean, as in the negative
-    binomial distribution. Else a run that happened to see few bursts would be too sure.
+    The factor of a `dispersion`, from `share_dispersion`, divides both numbers: the effective
+    sample size of Korn and Graubard, Survey Methodology 24, 1998.
 
     Raises:
         ValueError: Not 0 <= events <= total, or the confidence is not in 0.5 to 1, exclusive.
@@ -58,12 +80,14 @@ def share_interval(
     _check_share(events, total, confidence)
     if total == 0:
         return Interval(0.0, 1.0)
-    bad, good = events / dispersion, (total - events) / dispersion
+    bad, good = events / dispersion.factor, (total - events) / dispersion.factor
 
     def at(share: float) -> tuple[float, float]:
-        factor, steepness = _growing(dispersion, share * total / events if events else 1.0)
+        ratio = share * total / events if events else 1.0
+        factor = dispersion.at(ratio)
         a, b = events / factor + 1, (total - events) / factor
-        return _beta_cdf(a, b, share) - confidence, _beta_density(a, b, share) * steepness
+        slope = _beta_density(a, b, share) * dispersion.steepness(ratio)
+        return _beta_cdf(a, b, share) - confidence, slope
 
     return Interval(
         _beta_quantile(bad, good + 1, 1 - confidence) if bad else 0.0,
@@ -73,13 +97,13 @@ def share_interval(
     )
 
 
-def share_dispersion(periods: Sequence[tuple[int, int]], confidence: float = 0.95) -> float:
-    """Return by what factor bad requests come in bursts, from (events, total) of each period.
+def share_dispersion(periods: Sequence[tuple[int, int]], confidence: float = 0.95) -> Dispersion:
+    """Return how bad requests come in bursts, from the (events, total) of each period.
 
     The variance of their sum, as the periods show it, divided by that of independent requests;
-    never less than 1. It contains what the t distribution adds because the periods are few. Six
-    periods or more are good; one period, and a share of 0 or 1, show nothing: 1. Bursts that last
-    up to about a twentieth of all periods together are seen.
+    never less than 1. It contains what the t distribution adds because the periods are few. Seven
+    periods or more are good, and short ones as good as long ones; one period, and a share of 0 or
+    1, show nothing. Bursts that last up to about a hundredth of all periods together are seen.
 
     Raises:
         ValueError: As `share_interval`, for any period.
@@ -88,7 +112,7 @@ def share_dispersion(periods: Sequence[tuple[int, int]], confidence: float = 0.9
         _check_share(events, total, confidence)
     events, total = sum(e for e, _ in periods), sum(n for _, n in periods)
     if not 0 < events < total:
-        return 1.0
+        return INDEPENDENT
     share = events / total
     residuals = [e - share * n for e, n in periods if n]
     return _dispersion(residuals, total * share * (1 - share), confidence)
@@ -124,7 +148,11 @@ def fewest_requests(share: float, confidence: float = 0.95, events: int = 0) -> 
 
 
 def more_requests(
-    events: float, total: float, share: float, confidence: float = 0.95, dispersion: float = 1.0
+    events: float,
+    total: float,
+    share: float,
+    confidence: float = 0.95,
+    dispersion: Dispersion = INDEPENDENT,
 ) -> int | None:
     """Return how many more requests decide, if share and dispersion stay as they are; 0 if none.
 
@@ -142,9 +170,10 @@ def more_requests(
     def decides(requests: float) -> bool:
         bad, good = seen * requests, (1 - seen) * requests
         if seen < share:
-            factor, _ = _growing(dispersion, share / seen) if seen else (1.0, 1.0)
+            factor = dispersion.at(share / seen if seen else 1.0)
             return _beta_cdf(bad / factor + 1, good / factor, share) > confidence
-        return _beta_cdf(bad / dispersion, good / dispersion + 1, share) < 1 - confidence
+        factor = dispersion.factor
+        return _beta_cdf(bad / factor, good / factor + 1, share) < 1 - confidence
 
     if seen == share or not decides(MOST_REQUESTS):
         return None
@@ -168,7 +197,7 @@ def rate_interval(count: int, seconds: float, confidence: float = 0.95) -> Inter
     Raises:
         ValueError: A negative count, no time, or a confidence not in 0.5 to 1, exclusive.
     """
-    return _rate_interval(count, seconds, confidence, 1.0)
+    return _rate_interval(count, seconds, confidence, INDEPENDENT)
 
 
 def counts_interval(counts: Sequence[int], seconds: float, confidence: float = 0.95) -> Interval:
@@ -184,29 +213,36 @@ def counts_interval(counts: Sequence[int], seconds: float, confidence: float = 0
     if not counts or min(counts) < 0:
         raise ValueError(f"{list(counts)} are no counts of periods")
     count, mean = sum(counts), sum(counts) / len(counts)
-    dispersion = _dispersion([c - mean for c in counts], count, confidence) if count else 1.0
+    residuals = [c - mean for c in counts]
+    dispersion = _dispersion(residuals, count, confidence) if count else INDEPENDENT
     return _rate_interval(count, seconds * len(counts), confidence, dispersion)
 
 
-def _rate_interval(count: int, seconds: float, confidence: float, dispersion: float) -> Interval:
+def _rate_interval(
+    count: int, seconds: float, confidence: float, dispersion: Dispersion
+) -> Interval:
     _check(confidence)
     if not 0 <= count < math.inf or not 0 < seconds < math.inf:
         raise ValueError(f"{count} events in {seconds} seconds are no rate")
-    if count and dispersion > 1 and -math.expm1(-count / (dispersion - 1)) <= confidence:
-        high = math.inf  # however large the mean, so few events are not that improbable
-    else:
-        high = _rate_above(count, confidence, dispersion)
-    low = dispersion * _gamma_quantile(count / dispersion, 1 - confidence) if count else 0.0
-    return Interval(low / seconds, high / seconds)
+    low, factor = 0.0, dispersion.factor
+    if count:
+        low = factor * _gamma_quantile(count / factor, 1 - confidence)
+    return Interval(low / seconds, _rate_above(count, confidence, dispersion) / seconds)
 
 
-def _rate_above(count: int, confidence: float, dispersion: float) -> float:
+def _rate_above(count: int, confidence: float, dispersion: Dispersion) -> float:
+    if dispersion.growth and -math.expm1(-count / dispersion.growth) <= confidence:
+        return math.inf  # however large the mean, so few events are not that improbable
+
     def at(mean: float) -> tuple[float, float]:
-        factor, steepness = _growing(dispersion, mean / count if count else 1.0)
+        ratio = mean / count if count else 1.0
+        factor = dispersion.at(ratio)
         shape, x = count / factor + 1, mean / factor
-        return _gamma_cdf(shape, x) - confidence, _gamma_power(shape, x) / mean * steepness
+        slope = _gamma_power(shape, x) / mean * dispersion.steepness(ratio)
+        return _gamma_cdf(shape, x) - confidence, slope
 
-    start = dispersion * _rough_gamma(count / dispersion + 1, confidence)
+    factor = dispersion.factor
+    start = factor * _rough_gamma(count / factor + 1, confidence)
     end = 2 * start
     while at(end)[0] < 0:
         end *= 2
@@ -289,19 +325,14 @@ def _fieller(base: _Level, new: _Level, confidence: float) -> Interval | None:
 # -- dispersion between periods
 
 
-def _dispersion(residuals: Sequence[float], independent: float, confidence: float) -> float:
-    """Return by what factor a sum varies more than that of independent events; at least 1."""
+def _dispersion(residuals: Sequence[float], independent: float, confidence: float) -> Dispersion:
+    """Compare what periods differ from their mean by with the variance of independent events."""
     freedom = min(len(residuals) - 1, SHARE_FREEDOM)
     if freedom < 1:
-        return 1.0
-    few = _t_quantile(freedom, confidence) / _t_quantile(math.inf, confidence)
-    return max(1.0, few * few * _variance_of_sum(residuals, freedom, 0.0) / independent)
-
-
-def _growing(dispersion: float, ratio: float) -> tuple[float, float]:
-    """Return the dispersion at `ratio` times the mean seen, and what that makes of a slope."""
-    excess = (dispersion - 1) * ratio
-    return 1 + excess, 1 - excess * (1 - 1 / ratio) / (2 * (1 + excess))
+        return INDEPENDENT
+    few = (_t_quantile(freedom, confidence) / _t_quantile(math.inf, confidence)) ** 2
+    seen = _variance_of_sum(residuals, freedom, 0.0) / independent
+    return Dispersion(max(1.0, few * seen), max(0.0, few * (seen - 1)))
 
 
 def _variance_of_sum(residuals: Sequence[float], freedom: int, correlation: float) -> float:
