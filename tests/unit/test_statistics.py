@@ -127,6 +127,7 @@ def test_three_divided_by_the_total_bounds_a_share_without_events(total: int) ->
 @example((1, 10_000_000), 0.95)
 @example((9_999_999, 10_000_000), 0.95)
 @example((5_000_000, 10_000_000), 0.999)
+@example((1, 2), 0.999999)
 def test_shares_agree_with_scipy(count: tuple[int, int], confidence: float) -> None:
     events, total = count
     interval = share_interval(events, total, confidence)
@@ -156,6 +157,9 @@ def test_the_bounds_decide_as_the_quantile_test_does(latencies: list[float], p: 
 
 
 @given(st.integers(0, 1_000_000), st.floats(0.1, 1e5), CONFIDENCES)
+@example(1, 1.0, 0.999)
+@example(2, 1.0, 0.999999)
+@example(10_000_000, 300.0, 0.95)
 def test_rates_agree_with_scipy(count: int, seconds: float, confidence: float) -> None:
     interval = rate_interval(count, seconds, confidence)
     low = stats.chi2.ppf(1 - confidence, 2 * count) / 2 / seconds if count else 0.0
@@ -299,13 +303,12 @@ def test_periods_never_make_a_rate_surer_than_its_sum(counts: list[int], confide
     assert interval.high >= exact.high * (1 - 1e-12)
 
 
-@given(PERIODS, st.integers(2, 20), CONFIDENCES)
-def test_more_requests_a_period_at_the_same_shares_never_widen(
+@given(PERIODS, st.integers(2, 5), CONFIDENCES)
+def test_more_of_the_same_periods_never_widen(
     periods: list[tuple[int, int]], times: int, confidence: float
 ) -> None:
-    more = [(events * times, total * times) for events, total in periods]
     widest = width(effective_share_interval(periods, confidence))
-    assert width(effective_share_interval(more, confidence)) <= widest + 1e-9
+    assert width(effective_share_interval(periods * times, confidence)) <= widest + 1e-9
 
 
 def test_one_bad_period_widens_what_even_periods_do_not() -> None:
@@ -378,7 +381,7 @@ def test_more_confidence_never_narrows_any_interval() -> None:
     noisy = [100.0, 130, 90, 110, 105]
     for pair in (
         [effective_share_interval([(1, 50), (9, 50), (2, 50)], c) for c in (0.8, 0.95, 0.99)],
-        [counts_interval([1, 9, 2], 60, c) for c in (0.8, 0.95, 0.99)],
+        [counts_interval([20, 29, 22], 60, c) for c in (0.8, 0.95, 0.99)],
         [ratio_interval(noisy, noisy, c) or Interval(0, 0) for c in (0.8, 0.95, 0.99)],
     ):
         assert all(width(one) < width(other) for one, other in pairwise(pair))
