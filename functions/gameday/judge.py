@@ -33,6 +33,9 @@ LARGEST_COUNT_ERROR = 0.01
 ROOM = 0.25
 """Of the room between its baseline and its threshold, what a measure that is back may use."""
 
+_BURSTS = 1.5
+"""From this factor on it is said that the periods differ by more than chance."""
+
 _COMPARE: Mapping[Operator, Callable[[float, float], bool]] = {
     Operator.LESS: operators.lt,
     Operator.AT_MOST: operators.le,
@@ -189,7 +192,8 @@ def level(measure: Measure, observed: Observation) -> float | None:
             count = _sum(values["count"])
             return None if count is None else count * measure.per_seconds / observed.seconds
         case RelativeMeasure():
-            return _geometric_mean(values["level"])
+            known = [value for value in values["level"] if value is not None]
+            return _mean(known, geometric=min(known) > 0) if known else None
         case ErrorBudgetMeasure():
             return _percent(_sum(values["events"]), _budget(measure, observed))
 
@@ -248,11 +252,10 @@ def _percent(part: float | None, whole: float | None) -> float | None:
     return None if part is None or not whole else 100 * part / whole
 
 
-def _geometric_mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    if not known or min(known) <= 0:
-        return math.fsum(known) / len(known) if known else None
-    return math.exp(math.fsum(map(math.log, known)) / len(known))
+def _mean(values: Sequence[float], *, geometric: bool) -> float:
+    if geometric:
+        return math.exp(math.fsum(map(math.log, values)) / len(values))
+    return math.fsum(values) / len(values)
 
 
 # -- one measure
@@ -404,7 +407,7 @@ def _share(
         verdict = Verdict.INCONCLUSIVE
         reason = (
             f"{subject} cannot be told from {wanted}: {counted}, {_p(low)} to {_p(high)} {sure}, "
-            f"and {may}; {_more(bad, total, limit, share.confidence)}"
+            f"and {may}; {_more(share, bad, total)}"
         )
     return _Found(verdict, reason, samples=total, interval=interval)
 
@@ -413,13 +416,13 @@ def _p(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _more(bad: int, total: int, limit: float, confidence: float) -> str:
-    more = statistics.more_requests(bad, total, limit, confidence)
+def _more(share: _Share, bad: int, total: int) -> str:
+    dispersion = statistics.share_dispersion(_blocks(share.most), share.confidence)
+    more = statistics.more_requests(bad, total, share.limit, share.confidence, dispersion)
     if more is None:
         return "that is too near for any number of requests"
-    if more == 0:
-        return "its periods differ by more than chance, so it takes a longer window"
-    return f"about {more} more requests would tell"
+    bursts = " since they come in bursts" if dispersion.factor > _BURSTS else ""
+    return f"about {max(1, more)} more requests would tell{bursts}"
 
 
 def _blocks(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -552,13 +555,14 @@ def _relative(measure: RelativeMeasure, observed: Observation, context: _Context
     if context.before is None:
         return _reference(measure, observed, after)
     before = [value for value in context.before.values["level"] if value is not None]
-    base = level(measure, context.before)
     bounds = statistics.ratio_interval(before, after, measure.confidence)
-    if base is None or bounds is None:
+    if bounds is None:
         return _inconclusive(
             f"it cannot be compared with its baseline: {_why_no_ratio(before, after)}",
             samples=len(after),
         )
+    # As the bounds are made: where a value is zero, of arithmetic means.
+    base = _mean(before, geometric=min(*before, *after) > 0)
     limit, unit = base * measure.factor, unit_of(measure)
     interval = _interval(bounds.low * base, bounds.high * base, measure.confidence, limit, unit)
     margin = f"{measure.margin_percent:g} % {'over' if measure.operator.wants_less else 'under'}"
@@ -568,9 +572,11 @@ def _relative(measure: RelativeMeasure, observed: Observation, context: _Context
 
 
 def _why_no_ratio(before: Sequence[float], after: Sequence[float]) -> str:
-    if before and after and min(*before, *after) <= 0:
-        return "zero has no percentage"
-    return f"{len(before)} values before and {len(after)} now, of {FEWEST_SLICES} needed"
+    if min(len(before), len(after)) < FEWEST_SLICES:
+        return f"{len(before)} values before and {len(after)} now, of {FEWEST_SLICES} needed"
+    if min(*before, *after) < 0:
+        return "what may be negative has no percentage"
+    return "of a baseline that is or may be zero there is no percentage"
 
 
 def _reference(measure: RelativeMeasure, observed: Observation, now: Sequence[float]) -> _Found:

@@ -287,7 +287,7 @@ def test_periods_that_differ_by_more_than_chance_make_it_less_sure() -> None:
     even = proportion([2.0] * 10, [400.0] * 10)
     bursts = proportion([20.0] + [0.0] * 9, [400.0] * 10)
     assert (even.verdict, bursts.verdict) == (PASSED, INCONCLUSIVE)
-    assert bursts.reason.endswith("it takes a longer window")
+    assert bursts.reason.endswith("more requests would tell since they come in bursts")
 
 
 # -- rate
@@ -380,7 +380,7 @@ def relative(after: Values, before: Values | None = BEFORE, one: Measure = SLOWE
 
 @pytest.mark.parametrize(
     ("times", "verdict"),
-    [(0.5, PASSED), (1, PASSED), (1.07, PASSED), (1.1, INCONCLUSIVE), (1.13, FAILED), (2, FAILED)],
+    [(0.5, PASSED), (1, PASSED), (1.06, PASSED), (1.1, INCONCLUSIVE), (1.14, FAILED), (2, FAILED)],
 )
 def test_no_worse_than_the_baseline_by_more_than_the_margin(times: float, verdict: Verdict) -> None:
     assert relative([value * times for value in BEFORE]).verdict is verdict
@@ -403,7 +403,7 @@ def test_a_comparison_says_its_numbers_in_the_unit_of_the_metric() -> None:
     judgement = relative(BEFORE)
     assert judgement.reason == (
         "99.99 ms is <= 110 ms: 10 % over a baseline of 99.99 ms, "
-        "at most 101.5 ms at 95 % confidence"
+        "at most 102.9 ms at 95 % confidence"
     )
     assert judgement.threshold == pytest.approx(110, rel=1e-3)
     assert judgement.baseline == judgement.observed
@@ -421,8 +421,9 @@ def test_a_comparison_does_not_depend_on_the_unit(times: float, factor: float) -
 @pytest.mark.parametrize(
     ("after", "before", "why"),
     [
-        ([0.0] * 6, BEFORE, "zero has no percentage"),
-        (BEFORE, [0.0] * 6, "zero has no percentage"),
+        (BEFORE, [0.0] * 6, "of a baseline that is or may be zero there is no percentage"),
+        (BEFORE, [0.0] * 5 + [1.0], "of a baseline that is or may be zero there is no percentage"),
+        (BEFORE, [-1.0, 1.0, 1.0], "what may be negative has no percentage"),
         (BEFORE[:2], BEFORE, "6 values before and 2 now, of 3 needed"),
     ],
 )
