@@ -69,6 +69,10 @@ class AppConfigCondition(Model):
         le=180,
         description="From enabling until every instance of the target obeys: its poll interval.",
     )
+    evidence: CloudWatchMetric | None = Field(
+        default=None,
+        description="A metric of injections, by its dimension Mode, in place of the injector's.",
+    )
 
     @field_validator("configuration")
     @classmethod

@@ -101,18 +101,17 @@ def read_evidence(
 
 
 def _ask_evidence(request: _Request, experiment: Experiment, period: int) -> dict[str, str]:
-    function = experiment.condition.function
+    condition = experiment.condition
+    counter = condition.evidence or CloudWatchMetric(
+        namespace=NAMESPACE, name="Injected", dimensions={"FunctionName": condition.function}
+    )
     return {
         mode: request.metric(
-            CloudWatchMetric(
-                namespace=NAMESPACE,
-                name="Injected",
-                dimensions={"FunctionName": function, "Mode": mode},
-            ),
+            counter.model_copy(update={"dimensions": {**counter.dimensions, "Mode": mode}}),
             "Sum",
             period,
         )
-        for mode in experiment.condition.modes
+        for mode in condition.modes
     }
 
 

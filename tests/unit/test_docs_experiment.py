@@ -79,7 +79,10 @@ def rendered(schema: Mapping[str, Any], definitions: Mapping[str, Any], field: s
     if "$ref" in schema:
         schema = {**definitions[schema["$ref"].rpartition("/")[2]], **schema}
     if "anyOf" in schema:
-        return f"{rendered(schema['anyOf'][0], definitions, field)}, or `null`"
+        (kind, _) = schema["anyOf"]
+        if kind.get("$ref", "").endswith("/CloudWatchMetric"):
+            return "[object](#any-other-metric), or `null`"
+        return f"{rendered(kind, definitions, field)}, or `null`"
     if "oneOf" in schema:
         own = rendered(schema["oneOf"][0], definitions, field)
         return f"{own}, or an [object](#any-other-metric)"

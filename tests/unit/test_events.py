@@ -48,6 +48,7 @@ BROKEN = [
     ("format-unknown", "condition.format", "failure-lambda-0"),
     ("propagation-negative", "condition.propagation_seconds", "greater than or equal to 0"),
     ("propagation-over-180", "condition.propagation_seconds", "less than or equal to 180"),
+    ("evidence-without-namespace", "condition.evidence.namespace", "Field required"),
     ("nothing-enabled", "condition.configuration", "turns nothing on"),
     ("everything-at-0-percent", "condition.configuration", "turns nothing on"),
     ("mode-unknown", "condition.configuration.delay", "is no mode"),

@@ -187,6 +187,22 @@ def test_the_evidence_is_asked_for_by_function_and_mode() -> None:
     ]
 
 
+def test_the_evidence_may_be_a_metric_of_the_log_lines() -> None:
+    counter = {"namespace": "Shop", "name": "InjectedIntoImages", "dimensions": {"Stage": "prod"}}
+    points = {("InjectedIntoImages", "Sum"): {MINUTE: 7.0}}
+    fake = FakeCloudWatch(points)
+    found = reading(fake, experiment(condition__evidence=counter), window(60))
+    assert found.evidence == {"latency": 7}
+    assert fake.queries[-1]["Metric"] == {
+        "Namespace": "Shop",
+        "MetricName": "InjectedIntoImages",
+        "Dimensions": [
+            {"Name": "Stage", "Value": "prod"},
+            {"Name": "Mode", "Value": "latency"},
+        ],
+    }
+
+
 def test_the_requests_that_took_at_least_the_injected_latency_are_counted() -> None:
     floor = {"latency": {"enabled": True, "min_latency": 100, "max_latency": 300}}
     points = GOOD | {
