@@ -31,7 +31,7 @@ from ministack.services import cloudwatch as metrics
 from ministack.services import stepfunctions as states
 from ministack.services.cloudformation import provisioners
 
-from cli.embedded import cloudwatch
+from cli.embedded import cloudwatch, metric_math
 from cli.embedded.cloudwatch import AlarmState
 
 ALARM_INTERVAL_SECONDS = 1.0
@@ -546,7 +546,8 @@ def get_metric_data() -> None:
     The emulator answers the Average for a statistic that it does not know, sums all dimension sets
     when none is named, ignores ScanBy, and cuts buckets on multiples of the period; an expression
     is an empty result. On AWS no dimensions means the metric without dimensions, the newest comes
-    first by default, buckets start at StartTime and EndTime is exclusive.
+    first by default, buckets start at StartTime, EndTime is exclusive, and expressions are
+    evaluated.
     Source: AmazonCloudWatch/latest/APIReference/API_GetMetricData.html.
     """
 
@@ -569,17 +570,55 @@ def _metric_data_results(request: Json) -> Iterator[Json]:
     if start >= end:
         raise ValueError("The parameter StartTime must be less than the parameter EndTime.")
     newest_first = request.get("ScanBy", "TimestampDescending") == "TimestampDescending"
-    for query in request["MetricDataQueries"]:
+    queries = {query["Id"]: query for query in request["MetricDataQueries"]}
+    if len(queries) < len(request["MetricDataQueries"]):
+        raise ValueError("The values for parameter id in MetricDataQueries are not unique.")
+    for query in queries.values():
         _check_query(query)
-        values = sorted(_bucket_values(query["MetricStat"], start, end), reverse=newest_first)
+    found: dict[str, tuple[int, Mapping[int, float]]] = {}
+    for key, query in queries.items():
+        _, points = _points_of(key, queries, start, end, found)
         if query.get("ReturnData", True):
+            values = sorted(points.items(), reverse=newest_first)
             yield {
-                "Id": query["Id"],
-                "Label": query.get("Label") or query["MetricStat"]["Metric"]["MetricName"],
+                "Id": key,
+                "Label": query.get("Label") or _label(query),
                 "Timestamps": [metrics._ts_iso(timestamp) for timestamp, _ in values],
                 "Values": [value for _, value in values],
                 "StatusCode": "Complete",
             }
+
+
+def _label(query: Json) -> str:
+    return str(
+        query["MetricStat"]["Metric"]["MetricName"] if "MetricStat" in query else query["Id"]
+    )
+
+
+def _points_of(
+    key: str,
+    queries: Mapping[str, Json],
+    start: float,
+    end: float,
+    found: dict[str, tuple[int, Mapping[int, float]]],
+) -> tuple[int, Mapping[int, float]]:
+    """The period and the points of a query; an expression's from those that it names."""
+    if key not in queries:
+        raise ValueError(f"Undefined variable {key} in an expression.")
+    query = queries[key]
+    if key not in found and "MetricStat" in query:
+        stat = query["MetricStat"]
+        found[key] = stat["Period"], dict(_bucket_values(stat, start, end))
+    elif key not in found:
+        text = query["Expression"]
+        used = [name for name in metric_math.names(text) if name[:1].islower()]
+        if not used or key in used:
+            raise ValueError(f"Error in expression {text!r}: it must name other metrics.")
+        series = {name: _points_of(name, queries, start, end, found) for name in used}
+        period = max(period for period, _ in series.values())
+        points = {name: points for name, (_, points) in series.items()}
+        found[key] = period, metric_math.evaluate(text, points, period)
+    return found[key]
 
 
 def _check_query(query: Json) -> None:
@@ -587,8 +626,10 @@ def _check_query(query: Json) -> None:
         raise ValueError(
             f"The value {query['Id']} for parameter Id is not matching the expression."
         )
-    if "MetricStat" not in query:
-        raise ValueError("The embedded AWS evaluates no expressions in GetMetricData.")
+    if ("MetricStat" in query) == ("Expression" in query):
+        raise ValueError("A query has either a MetricStat or an Expression.")
+    if "Expression" in query:
+        return
     stat = query["MetricStat"]
     if not cloudwatch.is_statistic(stat["Stat"]):
         raise ValueError(f"The value {stat['Stat']} for parameter Stat is not supported.")
