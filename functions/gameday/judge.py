@@ -426,7 +426,6 @@ def _more(share: _Share, bad: int, total: int) -> str:
 
 
 def _blocks(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Periods of one second put together: so that one block has little to do with the next."""
     size = _block_size(len(pairs))
     return [
         (sum(e for e, _ in pairs[i : i + size]), sum(n for _, n in pairs[i : i + size]))
@@ -435,10 +434,8 @@ def _blocks(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _block_size(periods: int) -> int:
-    """The largest that cuts them evenly into no fewer than eight blocks."""
-    return max(
-        size for size in range(1, 8) if size == 1 or (periods % size == 0 and periods >= 8 * size)
-    )
+    """How many periods make a block: even ones, few enough that one event is no burst."""
+    return next((periods // blocks for blocks in (7, 6, 5) if periods % blocks == 0), 1)
 
 
 def _interval(

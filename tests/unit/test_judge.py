@@ -194,12 +194,34 @@ def test_more_slow_requests_never_turn_failed_into_passed(
 
 
 @given(SLOW, st.randoms(use_true_random=False))
-def test_the_order_of_the_periods_does_not_matter(slow: list[int], chance: Any) -> None:
-    shuffled = list(slow)
-    chance.shuffle(shuffled)
-    total = [40] * len(slow)
+def test_the_order_of_the_periods_turns_no_verdict_into_its_opposite(
+    slow: list[int], chance: Any
+) -> None:
+    # Bursts that last make a verdict less sure, so the order may decide whether there is one.
+    shuffled, total = chance.sample(slow, len(slow)), [40] * len(slow)
+    one, other = judge(P95, spread(slow, total)), judge(P95, spread(shuffled, total))
+    assert {one.verdict, other.verdict} != {PASSED, FAILED}
+
+
+@given(st.lists(st.integers(0, 40), min_size=6, max_size=6), st.randoms(use_true_random=False))
+def test_the_order_of_few_periods_does_not_matter(slow: list[int], chance: Any) -> None:
+    shuffled, total = chance.sample(slow, len(slow)), [40] * len(slow)
     one, other = judge(P95, spread(slow, total)), judge(P95, spread(shuffled, total))
     assert one.verdict is other.verdict
+
+
+@given(SLOW)
+def test_the_direction_of_time_does_not_matter(slow: list[int]) -> None:
+    total = [40] * len(slow)
+    one, other = judge(P95, spread(slow, total)), judge(P95, spread(slow[::-1], total))
+    assert one.verdict is other.verdict
+
+
+@pytest.mark.parametrize("where", range(12))
+def test_one_slow_request_is_no_burst_wherever_it_is(where: int) -> None:
+    slow = [int(n == where) for n in range(12)]
+    judgement = judge(P95, spread(slow, [12] * 12))
+    assert (judgement.verdict, judgement.samples) == (PASSED, 144)
 
 
 @given(st.integers(0, 50), st.integers(1, 5))
