@@ -13,6 +13,7 @@ from gameday import statistics
 from gameday.experiment import Experiment
 from gameday.kinds import (
     FEWEST_SLICES,
+    CloudWatchMetric,
     ErrorBudgetMeasure,
     ExpressionMeasure,
     LoadMetric,
@@ -357,9 +358,15 @@ def _proportion(measure: ProportionMeasure, observed: Observation, context: _Con
         observed,
         subject=value,
         wanted=f"{measure.operator} {measure.threshold:g} %",
-        events="counted" if measure.operator.wants_less else "others",
+        events=_named(measure.metric)
+        if measure.operator.wants_less
+        else f"not {_named(measure.metric)}",
         mirrored=not measure.operator.wants_less,
     )
+
+
+def _named(metric: LoadMetric | CloudWatchMetric) -> str:
+    return metric.name if isinstance(metric, CloudWatchMetric) else metric.value.lower()
 
 
 def _pairs(observed: Observation) -> list[tuple[float, float]]:
@@ -625,7 +632,7 @@ def _error_budget(measure: ErrorBudgetMeasure, observed: Observation, context: _
     return _Found(
         Verdict.PASSED if holds else Verdict.FAILED,
         f"{burnt:.3g} % of the budget of {measure.window_days} days is burnt and "
-        f"{measure.at_most_percent:g} % may be: {bad:g} bad requests of {total:g}, "
+        f"{measure.at_most_percent:g} % may be: {bad:g} of {total:g} requests were bad, and "
         f"{measure.objective_percent:g} % allows {budget:.4g} (a count, no estimate)",
         samples=total,
     )
