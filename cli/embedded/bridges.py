@@ -14,6 +14,7 @@ import json
 import os
 import queue
 import re
+import sys
 import tempfile
 import threading
 import time
@@ -59,6 +60,7 @@ def install() -> None:
         get_metric_data,
         queue_depth,
         deployed_version,
+        newest_deployments_first,
         failed_invocation,
         log_lines,
         lambda_metrics,
@@ -683,6 +685,24 @@ def deployed_version() -> None:
             message = f"Configuration version {version} could not be found."
             return appconfig._error(404, "ResourceNotFoundException", message)
         return original(application, environment, request)
+
+
+def newest_deployments_first() -> None:
+    """ListDeployments answers the newest first, page by page.
+
+    The emulator answers the oldest, and not those beyond a first page. Source: API_ListDeployments.
+    """
+
+    @_replace(appconfig, "_list_deployments")
+    def list_(original: Json, application: str, environment: str, query: Json) -> Json:
+        status, headers, body = original(application, environment, {"max_results": sys.maxsize})
+        if status != 200:
+            return status, headers, body
+        items = json.loads(body)["Items"][::-1]
+        start = int(query.get("next_token", 0))
+        end = start + int(query.get("max_results", 50))
+        following = {"NextToken": str(end)} if end < len(items) else {}
+        return appconfig._json(200, {"Items": items[start:end], **following})
 
 
 # --- Lambda ---------------------------------------------------------------------------------------
