@@ -27,11 +27,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from ministack.core import iam_actions, lambda_runtime, responses
-from ministack.services import apigateway_v1, appconfig, eventbridge, lambda_svc, sqs
+from ministack.services import apigateway_v1, appconfig, eventbridge, lambda_svc, sns, sqs
 from ministack.services import cloudwatch as metrics
 from ministack.services import stepfunctions as states
+from ministack.services.cloudformation import provisioners
 
-from cli.embedded import cloudwatch
+from cli.embedded import cloudwatch, metric_math
 from cli.embedded.cloudwatch import AlarmState
 
 ALARM_INTERVAL_SECONDS = 1.0
@@ -66,9 +67,12 @@ def install() -> None:
         lambda_metrics,
         embedded_metric_format,
         asynchronous_invocation,
+        dead_letters,
         layers,
         api_gateway,
         authorization,
+        configuration_retrieval,
+        topic_policy,
         host_names,
     ):
         bridge()
@@ -544,7 +548,8 @@ def get_metric_data() -> None:
     The emulator answers the Average for a statistic that it does not know, sums all dimension sets
     when none is named, ignores ScanBy, and cuts buckets on multiples of the period; an expression
     is an empty result. On AWS no dimensions means the metric without dimensions, the newest comes
-    first by default, buckets start at StartTime and EndTime is exclusive.
+    first by default, buckets start at StartTime, EndTime is exclusive, and expressions are
+    evaluated.
     Source: AmazonCloudWatch/latest/APIReference/API_GetMetricData.html.
     """
 
@@ -567,17 +572,55 @@ def _metric_data_results(request: Json) -> Iterator[Json]:
     if start >= end:
         raise ValueError("The parameter StartTime must be less than the parameter EndTime.")
     newest_first = request.get("ScanBy", "TimestampDescending") == "TimestampDescending"
-    for query in request["MetricDataQueries"]:
+    queries = {query["Id"]: query for query in request["MetricDataQueries"]}
+    if len(queries) < len(request["MetricDataQueries"]):
+        raise ValueError("The values for parameter id in MetricDataQueries are not unique.")
+    for query in queries.values():
         _check_query(query)
-        values = sorted(_bucket_values(query["MetricStat"], start, end), reverse=newest_first)
+    found: dict[str, tuple[int, Mapping[int, float]]] = {}
+    for key, query in queries.items():
+        _, points = _points_of(key, queries, start, end, found)
         if query.get("ReturnData", True):
+            values = sorted(points.items(), reverse=newest_first)
             yield {
-                "Id": query["Id"],
-                "Label": query.get("Label") or query["MetricStat"]["Metric"]["MetricName"],
+                "Id": key,
+                "Label": query.get("Label") or _label(query),
                 "Timestamps": [metrics._ts_iso(timestamp) for timestamp, _ in values],
                 "Values": [value for _, value in values],
                 "StatusCode": "Complete",
             }
+
+
+def _label(query: Json) -> str:
+    return str(
+        query["MetricStat"]["Metric"]["MetricName"] if "MetricStat" in query else query["Id"]
+    )
+
+
+def _points_of(
+    key: str,
+    queries: Mapping[str, Json],
+    start: float,
+    end: float,
+    found: dict[str, tuple[int, Mapping[int, float]]],
+) -> tuple[int, Mapping[int, float]]:
+    """The period and the points of a query; an expression's from those that it names."""
+    if key not in queries:
+        raise ValueError(f"Undefined variable {key} in an expression.")
+    query = queries[key]
+    if key not in found and "MetricStat" in query:
+        stat = query["MetricStat"]
+        found[key] = stat["Period"], dict(_bucket_values(stat, start, end))
+    elif key not in found:
+        text = query["Expression"]
+        used = [name for name in metric_math.names(text) if name[:1].islower()]
+        if not used or key in used:
+            raise ValueError(f"Error in expression {text!r}: it must name other metrics.")
+        series = {name: _points_of(name, queries, start, end, found) for name in used}
+        period = max(period for period, _ in series.values())
+        points = {name: points for name, (_, points) in series.items()}
+        found[key] = period, metric_math.evaluate(text, points, period)
+    return found[key]
 
 
 def _check_query(query: Json) -> None:
@@ -585,8 +628,10 @@ def _check_query(query: Json) -> None:
         raise ValueError(
             f"The value {query['Id']} for parameter Id is not matching the expression."
         )
-    if "MetricStat" not in query:
-        raise ValueError("The embedded AWS evaluates no expressions in GetMetricData.")
+    if ("MetricStat" in query) == ("Expression" in query):
+        raise ValueError("A query has either a MetricStat or an Expression.")
+    if "Expression" in query:
+        return
     stat = query["MetricStat"]
     if not cloudwatch.is_statistic(stat["Stat"]):
         raise ValueError(f"The value {stat['Stat']} for parameter Stat is not supported.")
@@ -899,6 +944,23 @@ def asynchronous_invocation() -> None:
         lambda_svc.invoke_async_with_retry(record, json.loads(payload))
 
 
+def dead_letters() -> None:
+    """A function of a stack has its dead-letter queue.
+
+    The emulator's CloudFormation leaves DeadLetterConfig out. Source: AWS::Lambda::Function.
+    """
+    handlers = _existing(provisioners, "_RESOURCE_HANDLERS")["AWS::Lambda::Function"]
+    original = handlers["create"]
+
+    def create(logical_id: str, properties: Json, stack: str) -> Json:
+        name, attributes = original(logical_id, properties, stack)
+        config = lambda_svc._functions[name]["config"]
+        config["DeadLetterConfig"] = properties.get("DeadLetterConfig") or {}
+        return name, attributes
+
+    handlers["create"] = create
+
+
 def layers() -> None:
     """A layer is unpacked once, not at every cold start of every function that has it.
 
@@ -1006,6 +1068,71 @@ def authorization() -> None:
         if action == "cloudwatch:PutMetricData":
             keys["cloudwatch:namespace"] = _json_object(body).get("Namespace")
         return keys
+
+
+_RETRIEVALS = {
+    ("POST", "/configurationsessions"): "appconfig:StartConfigurationSession",
+    ("GET", "/configuration"): "appconfig:GetLatestConfiguration",
+}
+
+
+def configuration_retrieval() -> None:
+    """Reading a configuration needs a permission for this configuration.
+
+    In the emulator everybody may. Source: service-authorization/latest/reference: appconfig.
+    """
+
+    @_replace(iam_actions, "extract_iam_action")
+    def action(original: Json, service: str, method: str, path: str, *args: Json) -> Json:
+        query = args[-1]
+        if method == "GET" and _first(query.get("configuration_token")) not in appconfig._sessions:
+            return original(service, method, path, *args)  # which refuses the token, if it is one
+        return _RETRIEVALS.get((method, path)) or original(service, method, path, *args)
+
+    @_replace(iam_actions, "extract_resource_arn")
+    def resource(original: Json, service: str, method: str, path: str, *args: Json) -> Json:
+        if (method, path) not in _RETRIEVALS:
+            return original(service, method, path, *args)
+        _, body, query, region, account = args
+        token = _first(query.get("configuration_token"))
+        asked = appconfig._sessions.get(token) or _json_object(body)
+        application, environment, profile = _configuration(asked)
+        inside = f"environment/{environment}/configuration/{profile}"
+        return f"arn:aws:appconfig:{region}:{account}:application/{application}/{inside}"
+
+
+def _configuration(asked: Json) -> tuple[Json, Json, Json]:
+    """The ids of what was asked for, each by its id or its name."""
+    application, environment, profile = (
+        asked.get(f"{part}Identifier") for part in _CONFIGURATION_PARTS
+    )
+    application = appconfig._resolve_application_id(application) or application
+    return (
+        application,
+        appconfig._resolve_environment_id(application, environment),
+        appconfig._resolve_configuration_profile_id(application, profile),
+    )
+
+
+_CONFIGURATION_PARTS = ("Application", "Environment", "ConfigurationProfile")
+
+
+def topic_policy() -> None:
+    """A topic's default policy is for its owner.
+
+    To the topics of CloudFormation the emulator gives one for everybody.
+    Source: sns/latest/api/API_SetTopicAttributes and the default policy of CreateTopic.
+    """
+
+    @_replace(sns, "topic_policy_for_arn")
+    def of_topic(original: Json, *args: Json) -> Json:
+        found = original(*args)
+        if not found or "__default_policy_ID" not in found[0]:
+            return found
+        policy, owner = json.loads(found[0]), found[1]
+        for statement in policy["Statement"]:
+            statement["Condition"] = {"StringEquals": {"AWS:SourceOwner": owner}}
+        return json.dumps(policy), owner
 
 
 def _first(value: Json) -> Json:

@@ -481,14 +481,64 @@ def test_an_unknown_statistic_is_an_error(aws: EmbeddedAws, stat: str) -> None:
         data(aws, "any", stat)
 
 
-def test_an_expression_is_an_error(aws: EmbeddedAws) -> None:
+def queries(metric: str, *expressions: str, period: int = 3600) -> list[dict[str, Any]]:
+    """The samples of a metric and those up to 300, as n and within, and expressions of both."""
+    stats = {"n": "SampleCount", "within": "PR(:300)"}
+    asked: list[dict[str, Any]] = [
+        {
+            "Id": key,
+            "MetricStat": {
+                "Metric": {"Namespace": "Test", "MetricName": metric},
+                "Period": period,
+                "Stat": stat,
+            },
+        }
+        for key, stat in stats.items()
+    ]
+    return asked + [{"Id": f"e{n}", "Expression": text} for n, text in enumerate(expressions)]
+
+
+def answers(aws: EmbeddedAws, asked: list[dict[str, Any]]) -> dict[str, list[float]]:
     now = datetime.now(UTC)
+    answer = aws.client("cloudwatch").get_metric_data(
+        MetricDataQueries=asked,
+        StartTime=now - timedelta(minutes=30),
+        EndTime=now + timedelta(minutes=5),
+        ScanBy="TimestampAscending",
+    )
+    return {result["Id"]: list(result["Values"]) for result in answer["MetricDataResults"]}
+
+
+def test_an_expression_is_evaluated_over_the_metrics_that_it_names(aws: EmbeddedAws) -> None:
+    metric = name()
+    put(aws, metric, 100, 200, 300, 400, 500)
+    asked = queries(metric, "n * (100 - within) / 100", "e0 + 1")
+    assert answers(aws, asked) == {"n": [5], "within": [60], "e0": [2], "e1": [3]}
+
+
+def test_an_expression_over_nothing_is_nothing(aws: EmbeddedAws) -> None:
+    assert answers(aws, queries(name(), "n / within"))["e0"] == []
+
+
+@pytest.mark.parametrize("expression", ["1 + 1", "m", "FILL(n, 0)", "SEARCH('n', 'Sum')"])
+def test_an_expression_that_is_not_evaluated_is_an_error(aws: EmbeddedAws, expression: str) -> None:
     with pytest.raises(ClientError, match="ValidationError"):
-        aws.client("cloudwatch").get_metric_data(
-            MetricDataQueries=[{"Id": "e", "Expression": "1 + 1"}],
-            StartTime=now - timedelta(minutes=5),
-            EndTime=now,
-        )
+        answers(aws, queries(name(), expression))
+
+
+def test_an_id_that_is_given_twice_is_an_error(aws: EmbeddedAws) -> None:
+    with pytest.raises(ClientError, match="ValidationError"):
+        answers(aws, queries(name()) * 2)
+
+
+def test_a_rank_is_that_of_the_samples_of_its_own_period(aws: EmbeddedAws) -> None:
+    metric, minute = name(), datetime.now(UTC).replace(second=0, microsecond=0)
+    for seconds, values in ((0, [100, 200, 900]), (5, [900]), (15, [300, 300])):
+        moment = minute - timedelta(minutes=1) + timedelta(seconds=seconds)
+        put(aws, metric, *values, Timestamp=moment, StorageResolution=1)
+    found = answers(aws, queries(metric, period=5))
+    assert found["n"] == [3, 1, 2]
+    assert found["within"] == [pytest.approx(100 * 2 / 3), 0, 100]
 
 
 def test_no_dimensions_means_the_metric_without_dimensions(aws: EmbeddedAws) -> None:
