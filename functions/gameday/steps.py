@@ -273,8 +273,7 @@ def undo(environment: Environment, run_id: str, reason: StopReason) -> None:
     Works from the restore record alone; idempotent, so every road may call it, at once or late.
     The target stays locked until the run is over, verdict included.
     """
-    environment.runs.stop(run_id, reason)
-    run = environment.runs.get(run_id)
+    run = environment.runs.stop(run_id, reason)
     if not _proven_off(run):
         _disable(environment, run)
     environment.runs.unguard(run)

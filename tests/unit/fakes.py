@@ -237,7 +237,7 @@ class FakeAppConfig:
     def paginate(self, **_: str) -> Iterator[Json]:
         """One item on each page."""
         found = self.names.get(self._operation)
-        for item in found if found is not None else map(_described, self.deployments):
+        for item in found if found is not None else map(_described, reversed(self.deployments)):
             yield {"Items": [item]}
 
     def create_hosted_configuration_version(self, *, Content: bytes, **_: str) -> Json:
