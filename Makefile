@@ -11,7 +11,7 @@ STACK ?= gameday
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run conditions conditions-off test pr check security unit integration format lock injector-bench clean
+.PHONY: help setup demo run conditions conditions-off test pr check security unit integration kill-matrix format lock injector-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ unit: $(READY) ## The tests that need nothing started.
 
 integration: $(READY) ## The tests on the embedded AWS.
 	$(BIN)/pytest tests/integration
+
+kill-matrix: $(READY) ## Let a run die in every state in every way; writes docs/kill-matrix.md.
+	$(BIN)/pytest tests/integration/test_kill_matrix.py --all-kill-points
 
 format: $(READY) ## Format the code.
 	$(BIN)/ruff format .

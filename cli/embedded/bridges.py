@@ -12,8 +12,10 @@ import functools
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import queue
+import random
 import re
 import shlex
 import sys
@@ -57,6 +59,7 @@ def install() -> None:
         stop_and_deadline,
         start_twice,
         task_tokens,
+        retry_delays,
         jsonata_fields,
         alarms,
         alarm_state_change,
@@ -69,6 +72,7 @@ def install() -> None:
         lambda_metrics,
         embedded_metric_format,
         asynchronous_invocation,
+        throttling,
         dead_letters,
         runtime_libraries,
         layers,
@@ -381,6 +385,26 @@ def _answer_token(original: Json, request: Json) -> Json:
 def _drop_token(token: str) -> None:
     if waiting := states._task_tokens.pop(token, None):
         waiting["event"].set()
+
+
+def retry_delays() -> None:
+    """A retry waits at most MaxDelaySeconds, and anything up to its delay with full jitter.
+
+    The emulator knows neither field. Source: step-functions/latest/dg/concepts-error-handling.html.
+    """
+
+    @_replace(states, "_find_matching_retrier")
+    def find(original: Json, retriers: Json, error: str, retry_counts: Json) -> Json:
+        retrier, index = original(retriers, error, retry_counts)
+        if retrier is None:
+            return None, index
+        backoff = retrier.get("BackoffRate", 2.0) ** retry_counts.get(index, 0)
+        seconds = min(
+            retrier.get("IntervalSeconds", 1) * backoff, retrier.get("MaxDelaySeconds", math.inf)
+        )
+        if retrier.get("JitterStrategy") == "FULL":
+            seconds *= random.random()  # noqa: S311 - nothing secret
+        return retrier | {"IntervalSeconds": seconds, "BackoffRate": 1}, index
 
 
 def jsonata_fields() -> None:
@@ -762,11 +786,12 @@ _duration: contextvars.ContextVar[float] = contextvars.ContextVar("_duration", d
 
 
 def failed_invocation() -> None:
-    """A handler's exception names its class and leaves its worker alive.
+    """A handler's exception names its class and leaves its worker alive; a dead worker says so.
 
-    The emulator reports every exception as Runtime.HandlerError and kills the worker, so that the
-    next invocation is a cold start. On AWS errorType is the name of the exception's class, which
-    Step Functions takes as the error's name, and the execution environment is used again.
+    The emulator reports every exception, and the end of a worker, as Runtime.HandlerError and kills
+    the worker, so that the next invocation is a cold start. On AWS errorType is the name of the
+    exception's class, which Step Functions takes as the error's name, and the execution environment
+    is used again; Runtime.ExitError is the end of one.
     """
     _edit(
         "_PYTHON_WORKER_SCRIPT",
@@ -798,6 +823,8 @@ def failed_invocation() -> None:
         if failure:
             trace = "\n".join(failure["stackTrace"])
             response |= {"status": "error", "error": failure["errorMessage"], "trace": trace}
+        elif response.get("error") == "Worker process died":
+            _failure.set({"errorType": "Runtime.ExitError", "errorMessage": "Runtime exited"})
         return response
 
     @_replace(lambda_svc, "_execute_function_warm")
@@ -945,6 +972,46 @@ def asynchronous_invocation() -> None:
             return
         record = lambda_svc._execution_record_for_config(function, config)
         lambda_svc.invoke_async_with_retry(record, json.loads(payload))
+
+
+_asynchronous: contextvars.ContextVar[bool] = contextvars.ContextVar("_asynchronous", default=False)
+_LONGEST_THROTTLE_SECONDS = 6 * 3600
+
+
+def throttling() -> None:
+    """A throttled task fails with Lambda's error for it; a throttled event is kept.
+
+    The emulator gives Step Functions no name for it (Lambda.Unknown), and drops an asynchronous
+    event after three throttles in three seconds. On AWS Lambda tries for six hours, at first after
+    a second. Source: lambda/latest/dg/invocation-async-error-handling.html.
+    """
+
+    @_replace(lambda_svc, "_throttle_response")
+    def respond(original: Json, *args: Json, **kwargs: Json) -> Json:
+        response = original(*args, **kwargs)
+        response["body"]["errorType"] = "Lambda.TooManyRequestsException"
+        return response
+
+    @_replace(lambda_svc, "invoke_async_with_retry")
+    def invoke(original: Json, *args: Json) -> None:
+        reset = _asynchronous.set(True)  # the thread that it starts copies our context
+        try:
+            original(*args)
+        finally:
+            _asynchronous.reset(reset)
+
+    @_replace(lambda_svc, "_execute_function")
+    def execute(original: Json, function: Json, event: Json) -> Json:
+        delay_seconds, until = 1.0, time.monotonic() + _LONGEST_THROTTLE_SECONDS
+        while (result := original(function, event)).get("throttle") and _asynchronous.get():
+            if time.monotonic() > until:
+                break
+            time.sleep(delay_seconds)
+            delay_seconds = min(2 * delay_seconds, 300.0)
+            arn = (function.get("config") or function)["FunctionArn"]
+            current, config, _ = lambda_svc._get_func_record_for_ref(arn)
+            function = lambda_svc._execution_record_for_config(current, config)
+        return result
 
 
 def dead_letters() -> None:

@@ -287,6 +287,11 @@ def _proven_off(run: Run) -> bool:
     return found == _REPLACED or ("disabled_at" in run.facts and found != NEVER)
 
 
+def _undone(run: Run) -> bool:
+    """Whether an undo came to its end, or found that somebody else's change is in its way."""
+    return "disabled_at" in run.facts or run.facts.get("found_when_disabled") == _REPLACED
+
+
 def _disable(environment: Environment, run: Run) -> None:
     def notice(found: str) -> None:
         if run.facts.get("found_when_disabled") in (None, NEVER):
@@ -318,7 +323,8 @@ def publish_verdict(
 ) -> dict[str, Any]:
     """Decide, keep and publish the verdict, once for each run; then the run is over.
 
-    Whoever comes first decides; everybody sends what was decided, unless it was sent.
+    Whoever comes first decides; everybody sends what was decided, unless it was sent. A run whose
+    condition is not proven off is not over: it keeps its target and its deadline.
     """
     run = environment.runs.get(run_id)
     event = run.facts.get("verdict")
@@ -333,8 +339,9 @@ def publish_verdict(
     with environment.runs.sending(run_id, "topic") as due:
         if due:
             environment.publisher.to_topic(event)
-    environment.runs.release(run)
-    environment.deadlines.delete(run_id)  # last: until here it would end the run
+    if _undone(environment.runs.get(run_id)):
+        environment.runs.release(run)
+        environment.deadlines.delete(run_id)  # last: until here it would end the run
     logger.info("verdict published", verdict=event["verdict"], status=event["status"])
     return dict(event)
 

@@ -42,9 +42,18 @@ STUBBORN = {
     "BackoffRate": 2,
     "MaxDelaySeconds": 30,
 }
+URGENT = {
+    "ErrorEquals": ["States.ALL"],
+    "IntervalSeconds": 2,
+    "MaxAttempts": 3,
+    "BackoffRate": 2,
+}
 SOMEBODY_ELSES = {"ErrorEquals": ["ConfigurationChanged"], "MaxAttempts": 0}
-RETRIES = {"Disable condition": [SOMEBODY_ELSES, STUBBORN], "Publish verdict": [STUBBORN]}
-"""Those that must succeed; every other working state retries what Lambda says is transient."""
+RETRIES = {"Disable condition": [SOMEBODY_ELSES, URGENT], "Publish verdict": [STUBBORN]}
+"""Those that must succeed. The first gives up soon, for then Roll back does it from outside.
+
+Every other working state retries what Lambda says is transient.
+"""
 
 TRY = DEFINITION["States"]["Run under condition"]
 PROPERTIES = RESOURCES["ExperimentStateMachine"]["Properties"]

@@ -50,6 +50,8 @@ def handler(event, context):
     do = event.get("do")
     if do == "raise":
         raise GuardrailRang("alarm X rang")
+    if do == "exit":
+        os._exit(1)
     if do == "sleep":
         time.sleep(event["seconds"])
     if do == "log":
@@ -401,6 +403,32 @@ def test_a_function_past_its_timeout_is_killed(aws: EmbeddedAws) -> None:
     assert ended(aws, start(aws, {"Slow": slow}))["error"] == "Sandbox.Timedout"
 
 
+def test_a_function_whose_worker_dies_fails_as_its_runtime_does(aws: EmbeddedAws) -> None:
+    execution = start(aws, {"Exit": task(function(aws), event={"do": "exit"})})
+    assert ended(aws, execution)["error"] == "Runtime.ExitError"
+
+
+def throttle(aws: EmbeddedAws, function_name: str) -> None:
+    aws.client("lambda").put_function_concurrency(
+        FunctionName=function_name, ReservedConcurrentExecutions=0
+    )
+
+
+def test_a_throttled_task_has_lambdas_name_for_it(aws: EmbeddedAws) -> None:
+    throttled = function(aws)
+    throttle(aws, throttled)
+    execution = start(aws, {"Throttled": task(throttled)})
+    assert ended(aws, execution)["error"] == "Lambda.TooManyRequestsException"
+
+
+def test_no_retry_waits_longer_than_its_maximum(aws: EmbeddedAws, probe: str) -> None:
+    once = {"ErrorEquals": ["GuardrailRang"], "MaxAttempts": 1}
+    retry = [once | {"IntervalSeconds": 10 * LIMIT_SECONDS, "MaxDelaySeconds": 1}]
+    execution = start(aws, {"Raise": task(probe, event={"do": "raise"}, Retry=retry)})
+    assert ended(aws, execution)["error"] == "GuardrailRang"
+    assert [kind for kind, _ in history(aws, execution)].count("TaskFailed") == 2
+
+
 # --- CloudWatch -----------------------------------------------------------------------------------
 
 
@@ -705,9 +733,7 @@ def test_every_invocation_counts_once_whatever_its_source(aws: EmbeddedAws) -> N
     events.put_events(Entries=[{"Source": counted, "DetailType": "d", "Detail": "{}"}])
     eventually(lambda: lambda_metric(aws, counted, "Invocations") == [3])
     assert lambda_metric(aws, counted, "Errors") == [1]
-    aws.client("lambda").put_function_concurrency(
-        FunctionName=counted, ReservedConcurrentExecutions=0
-    )
+    throttle(aws, counted)
     once = aws.session().client("lambda", config=Config(retries={"total_max_attempts": 1}))
     with pytest.raises(ClientError, match="TooManyRequests"):
         once.invoke(FunctionName=counted)
@@ -737,6 +763,15 @@ def test_an_event_is_tried_again_when_its_function_fails(aws: EmbeddedAws) -> No
     events.put_events(Entries=[{"Source": failing, "DetailType": "d", "Detail": "{}"}])
     assert eventually(lambda: received(aws, url))
     assert lambda_metric(aws, failing, "Errors") == [2]
+
+
+def test_a_throttled_event_is_kept_until_its_function_may_run(aws: EmbeddedAws) -> None:
+    throttled = function(aws)
+    throttle(aws, throttled)
+    aws.client("lambda").invoke(FunctionName=throttled, InvocationType="Event", Payload="{}")
+    eventually(lambda: sum(lambda_metric(aws, throttled, "Throttles")) > 2)
+    aws.client("lambda").delete_function_concurrency(FunctionName=throttled)
+    eventually(lambda: lambda_metric(aws, throttled, "Invocations") == [1])
 
 
 def test_a_failed_invocation_leaves_the_worker_alive(aws: EmbeddedAws, either: str) -> None:

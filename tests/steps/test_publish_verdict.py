@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from gameday import runs
-from gameday.errors import VerdictNotPublished
+from gameday.errors import ConditionNotDisabled, RunRefused, VerdictNotPublished
 from gameday.experiment import Phase
 from tests.steps.fakes import RUN, FakeEnvironment, handle
 
@@ -103,6 +103,19 @@ def test_until_the_verdict_is_out_the_deadline_stands(done: FakeEnvironment) -> 
     with pytest.raises(ClientError):
         publish(done)
     assert done.deadlines.runs == {RUN}
+
+
+def test_a_condition_that_could_not_be_disabled_keeps_its_lock_and_its_deadline(
+    watched: FakeEnvironment,
+) -> None:
+    handle(watched, "enable_condition", run_id=RUN)
+    watched.appconfig.failure = ConditionNotDisabled("still DEPLOYING")
+    with pytest.raises(ConditionNotDisabled):
+        handle(watched, "disable_condition", run_id=RUN)
+    publish(watched, {"Error": "ConditionNotDisabled", "Cause": "still DEPLOYING"})
+    assert watched.deadlines.runs == {RUN}
+    with pytest.raises(RunRefused, match=f"run '{RUN}' holds"):
+        watched.arm("run-2")
 
 
 def refused(*_: object) -> None:
