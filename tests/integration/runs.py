@@ -139,7 +139,11 @@ class Gameday:
     @cached_property
     def resources(self) -> dict[str, str]:
         """The physical ids of the stack's resources, which do not change while tests run."""
-        found = self.client("cloudformation").describe_stack_resources(StackName=self.stack)
+        return self.resources_of(self.stack)
+
+    def resources_of(self, stack: str) -> dict[str, str]:
+        """Return the physical ids of the resources of any stack, by their logical ids."""
+        found = self.client("cloudformation").describe_stack_resources(StackName=stack)
         items = found["StackResources"]
         return {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in items}
 
