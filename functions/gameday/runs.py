@@ -320,7 +320,8 @@ class Runs:
             self._table.delete_item(Key={"pk": f"guardrail#{arn}", "sk": run.run_id})
 
     def release(self, run: Run) -> None:
-        """Free the target; harmless when it is done already, or is another run's by now."""
+        """Free the target and the guardrails; harmless when they are another run's by now."""
+        self.unguard(run)
         with suppress(self._table.meta.client.exceptions.ConditionalCheckFailedException):
             self._table.delete_item(
                 Key={"pk": _lock_key(run), "sk": "lock"},

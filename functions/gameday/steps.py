@@ -227,11 +227,15 @@ def undo(environment: Environment, run_id: str, reason: StopReason) -> None:
     logger.info("condition off", reason=reason)
 
 
+def _undone(run: Run) -> bool:
+    """Whether the run's condition was turned off, or was somebody else's to keep."""
+    return "disabled_at" in run.facts or run.facts.get("found_when_disabled") == _REPLACED
+
+
 def _proven_off(run: Run) -> bool:
     """Whether there is nothing left to undo: by now the target may be another run's."""
-    found = run.facts.get("found_when_disabled")
     # Where nothing was found on, a deployment may have started since.
-    return found == _REPLACED or ("disabled_at" in run.facts and found != NEVER)
+    return _undone(run) and run.facts.get("found_when_disabled") != NEVER
 
 
 def _disable(environment: Environment, run: Run) -> None:
@@ -265,7 +269,8 @@ def publish_verdict(
 ) -> dict[str, Any]:
     """Decide, keep and publish the verdict, once for each run; then the run is over.
 
-    Whoever comes first decides; everybody sends what was decided, unless it was sent.
+    Whoever comes first decides; everybody sends what was decided, unless it was sent. A run whose
+    condition is not proven off keeps its lock and its deadline, which undoes it.
     """
     run = environment.runs.get(run_id)
     event = run.facts.get("verdict")
@@ -279,8 +284,9 @@ def publish_verdict(
     with environment.runs.sending(run_id, "topic") as due:
         if due:
             environment.publisher.to_topic(event)
-    environment.runs.release(run)
-    environment.deadlines.delete(run_id)  # last: until here it would end the run
+    if _undone(environment.runs.get(run_id)):
+        environment.runs.release(run)
+        environment.deadlines.delete(run_id)  # last: until here it would end the run
     logger.info("verdict published", verdict=event["verdict"], status=event["status"])
     return dict(event)
 

@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -58,6 +59,14 @@ DOCUMENT: dict[str, Any] = {
 
 def table() -> Any:
     """An empty table of runs."""
+    dynamodb.reset()
+    made = RESOURCES["RunsTable"]["Properties"]
+    names = ("BillingMode", "AttributeDefinitions", "KeySchema")
+    return _resource().create_table(TableName="runs", **{name: made[name] for name in names})
+
+
+@cache
+def _resource() -> Any:
     resource = boto3.resource(
         "dynamodb",
         region_name="us-east-1",
@@ -65,10 +74,7 @@ def table() -> Any:
         aws_secret_access_key="test",
     )
     resource.meta.client.meta.events.register("before-send.dynamodb", _answer)
-    dynamodb.reset()
-    made = RESOURCES["RunsTable"]["Properties"]
-    names = ("BillingMode", "AttributeDefinitions", "KeySchema")
-    return resource.create_table(TableName="runs", **{name: made[name] for name in names})
+    return resource
 
 
 def _answer(request: AWSPreparedRequest, **_: object) -> Any:
