@@ -69,7 +69,9 @@ def arm_rollback(
     try:
         environment.runs.arm(run)
     except RunRefused:
-        environment.deadlines.delete(run_id)
+        # Another call of this step may have armed it, or may be about to.
+        if environment.runs.bury(run_id, StopReason.FAILED):
+            environment.deadlines.delete(run_id)
         raise
     logger.info("rollback armed", target=target.lock, deadline=run.deadline)
     return {"deadline": run.deadline}
@@ -235,13 +237,13 @@ def _undone(run: Run) -> bool:
 def _proven_off(run: Run) -> bool:
     """Whether there is nothing left to undo: by now the target may be another run's."""
     # Where nothing was found on, a deployment may have started since.
-    return _undone(run) and run.facts.get("found_when_disabled") != NEVER
+    return _undone(run) and "found_when_disabled" in run.facts
 
 
 def _disable(environment: Environment, run: Run) -> None:
     def notice(found: str) -> None:
-        if run.facts.get("found_when_disabled") in (None, NEVER):
-            environment.runs.note(run.run_id, found_when_disabled=found)
+        if found != NEVER:  # settled: of two at once, the second finds what the first did
+            environment.runs.settle(run.run_id, found_when_disabled=found)
 
     try:
         environment.appconfig.disable(run.target, run.change, run.run_id, notice)
@@ -308,7 +310,7 @@ def _findings(environment: Environment, run: Run, failure: dict[str, str] | None
         load=_load(run, Phase.CONDITION),
         requests=facts.get("requests"),
         evidence=facts.get("evidence") or _late_evidence(environment, run),
-        found_when_disabled=facts.get("found_when_disabled"),
+        found_when_disabled=facts.get("found_when_disabled", NEVER if _undone(run) else None),
     )
 
 

@@ -23,109 +23,83 @@ from tests.steps.fakes import DOCUMENT
 from tests.unit.fakes import OFF
 
 _PLAN = parse(DOCUMENT).plan
-_WAITS = (1.0, 30.0, _PLAN.deadline_seconds - 1.0, _PLAN.deadline_seconds + 1.0)
+_WAITS = (1.0, _PLAN.deadline_seconds - 1.0, _PLAN.deadline_seconds + 1.0)
 """How long a run waits somewhere: so that its deadline comes later, in the next step, or now."""
 _BURSTS = (1000, 20, 8, 4, 2, 1)
 """How many outside calls a caller makes before somebody else may go on."""
-_SERVICES = (
-    "appconfig",
-    "appconfigdata",
-    "dynamodb",
-    "events",
-    "scheduler",
-    "sns",
-    "stepfunctions",
-)
-_OUTAGES = (20, 150, 2000)
+_SERVICES = ("appconfig", "appconfigdata", "dynamodb", "events", "scheduler", "sns")
+_OUTAGES = (20.0, 150.0, 2000.0)
 """In seconds: one that the retries of a step outlive, one that those of the undo do, and neither."""
 
-
-def _end(status: str) -> Callable[[World, Execution], bool]:
-    def end(world: World, execution: Execution) -> bool:
-        if execution.status != "RUNNING":
-            return False
-        world.note(f"{execution.run_id} is {status}")
-        execution.end(status, {"Error": "Stopped", "Cause": "by a person"})
-        return True
-
-    return end
+type Happening = Callable[[World, Execution], bool]
 
 
-def _give_up(world: World, execution: Execution) -> bool:
-    if not execution.give_up():
-        return False
-    world.note(f"Step Functions loses the answer to {execution.state} of {execution.run_id}")
-    return True
+def _end(status: str) -> Happening:
+    return lambda _, run: run.stop(status)
 
 
-def _redrive(world: World, execution: Execution) -> bool:
-    if not execution.redrive():
-        return False
-    world.note(f"{execution.run_id} is redriven at {execution.state}")
-    return True
+def _somebody_deploys(profile: str = PROFILE) -> Happening:
+    return lambda world, run: world.deploy(run.environment, THEIRS, profile)
 
 
-def _fail(service: str, seconds: float) -> Callable[[World, Execution], bool]:
+def _outage(service: str, seconds: float) -> Happening:
     return lambda world, _: world.fail(service, seconds)
 
 
-HAPPENINGS: dict[str, Callable[[World, Execution], bool]] = {
-    "the alarm rings": lambda world, _: world.ring(),
+HAPPENINGS: dict[str, Happening] = {
+    "Step Functions loses an answer": lambda _, run: run.give_up(),
+    "an alarm rings": lambda world, _: world.ring(),
     "a person stops the execution": _end("ABORTED"),
-    "the execution times out": _end("TIMED_OUT"),
-    "the execution is redriven": _redrive,
-    "Step Functions loses an answer": _give_up,
-    "a person stops the deployment": lambda world, run: world.stop_deployment(run.environment),
-    "somebody deploys": lambda world, run: world.deploy(run.environment, THEIRS),
-    "somebody deploys another profile": lambda world, run: world.deploy(
-        run.environment, THEIRS, "p1"
-    ),
     "an event comes twice": lambda world, _: world.again(),
-    **{
-        f"{service} is out of order for {seconds} s": _fail(service, seconds)
-        for seconds in _OUTAGES
-        for service in _SERVICES
-    },
+    "the execution is redriven": lambda _, run: run.redrive(),
+    "the execution times out": _end("TIMED_OUT"),
+    "a person stops the deployment": lambda world, run: world.stop_deployment(run.environment),
+    "somebody deploys": _somebody_deploys(),
+    "somebody deploys another profile": _somebody_deploys("p1"),
 }
 """What may happen to a run, beside what becomes of a call; False: it cannot happen now."""
+
+_FAULTS = st.dictionaries(st.integers(0, 100), st.sampled_from(list(Fate)[1:]), max_size=3)
+_COMMON = list(HAPPENINGS)[:4]
+_MEANWHILE = st.lists(st.sampled_from(_COMMON) | st.sampled_from(list(HAPPENINGS)), max_size=5)
 
 
 def explore(world: World, data: st.DataObject) -> None:
     """Let happen what the data say, in the order that they say, until nothing goes on."""
-    faults = data.draw(
-        st.dictionaries(st.integers(0, 120), st.sampled_from(list(Fate)[1:]), max_size=3),
-        label="faults by the number of the call",
-    )
-    waiting = data.draw(
-        st.lists(st.sampled_from(list(HAPPENINGS)), max_size=5), label="what happens meanwhile"
-    )
-    second = data.draw(st.sampled_from((None, "e2", "e1")), label="where a second run is started")
-    told = data.draw(st.booleans(), label="EventBridge tells of the execution's end")
-    waits = data.draw(st.tuples(st.sampled_from(_WAITS), st.sampled_from(_WAITS)), label="waits")
-    subject = world.execute("run-1", waits=waits, told=told)
+    draw = data.draw
+    faults = draw(_FAULTS, label="what becomes of calls, by their number")
+    coming = [HAPPENINGS[name] for name in draw(_MEANWHILE, label="what happens meanwhile")]
+    outage = draw(st.none() | st.tuples(st.sampled_from(_SERVICES), st.sampled_from(_OUTAGES)))
+    if outage:
+        coming.insert(draw(st.integers(0, len(coming))), _outage(*outage))
+    how = {
+        "told": draw(st.booleans(), label="EventBridge tells of the execution's end"),
+        "waits": draw(st.tuples(st.sampled_from(_WAITS), st.sampled_from(_WAITS)), label="waits"),
+    }
+    subject = world.execute("run-1", **how)
+    second = draw(st.sampled_from((None, "e1", "e2")), label="where a second run is started")
     if second:
-        waiting.append("")
+        started = draw(st.integers(0, len(coming)))
     while True:
         ready, due = world.ready, world.due
-        # The first choice is to go on with what was begun first, and to be done with it.
-        count = len(ready) + len(due) + bool(waiting)
-        if not count and not world.pass_time():
-            return
-        if not count:
+        choices = len(ready) + len(due) + bool(coming)
+        if not choices:
+            if not world.pass_time():
+                return
             continue
-        choice = data.draw(st.integers(0, count))
+        # The last choice is to let time pass: the first, to go on with what was begun first.
+        choice = draw(st.integers(0, choices))
         if choice < len(ready):
-            for _ in range(data.draw(st.sampled_from(_BURSTS))):
+            for _ in range(draw(st.sampled_from(_BURSTS))):
                 world.move(ready[choice], faults.get(world.calls, Fate.HAPPENS))
                 if ready[choice] not in world.ready:
                     break
-        elif (choice := choice - len(ready)) < len(due):
-            world.arrive(due[choice])
-        elif waiting and choice == len(due):
-            if what := waiting.pop():
-                HAPPENINGS[what](world, subject)
-            else:
-                subject = world.execute("run-2", environment=second, told=told)
+        elif choice < len(ready) + len(due):
+            world.arrive(due[choice - len(ready)])
+        elif choice < choices:
+            if second and started == len(coming):
+                subject, second = world.execute("run-2", environment=second, **how), None
+            coming.pop()(world, subject)
         else:
             world.pass_time()
 
@@ -142,6 +116,7 @@ def assert_nothing_left_behind(world: World) -> None:
         assert all(d.state == "COMPLETE" for d in theirs), "somebody else's was reverted"
     assert world.schedules == {}, "a deadline was left"
     for run_id, execution in world.executions.items():
+        _assert_found_as_it_was(world, run_id)
         if run_id not in world.dead_letters_of:
             _assert_over(world, run_id)
         _assert_one_verdict(world, run_id, execution)
@@ -152,6 +127,13 @@ def _assert_over(world: World, run_id: str) -> None:
     assert held in ([], [(f"run#{run_id}", "run")]), f"{run_id} left a lock: {held}"
     guards = [key for key in world.items() if key[1] == run_id]
     assert not guards, f"{run_id} left {guards}"
+
+
+def _assert_found_as_it_was(world: World, run_id: str) -> None:
+    """No run may say that somebody else turned its condition off when nobody did."""
+    if f"gameday run {run_id}" not in world.stopped_by_hand:
+        found = world.record(run_id).get("fact_found_when_disabled")
+        assert found not in ('"ROLLING_BACK"', '"ROLLED_BACK"'), f"{run_id} found {found}"
 
 
 def _assert_one_verdict(world: World, run_id: str, execution: Execution) -> None:
@@ -172,7 +154,9 @@ def _assert_one_verdict(world: World, run_id: str, execution: Execution) -> None
     max_examples=int(os.environ.get("INTERLEAVINGS", "200")),
     derandomize="INTERLEAVINGS" not in os.environ,
     deadline=None,
-    phases=[p for p in Phase if p is not Phase.shrink and p is not Phase.explain] if os.environ.get("NOSHRINK") else list(Phase),
+    phases=[p for p in Phase if p is not Phase.shrink and p is not Phase.explain]
+    if os.environ.get("NOSHRINK")
+    else list(Phase),
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )

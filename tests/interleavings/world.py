@@ -9,8 +9,9 @@ decisions are the same history.
 What the world takes from AWS: a function that dies runs no `finally`; Step Functions does not stop
 what it has given up, and may call it again meanwhile; an asynchronous invocation is tried three
 times, then it is a dead letter; a state change of an execution may be lost, one of an alarm may
-not; everything may come twice. No outside call takes longer than LONGEST_CALL_SECONDS, a client's
-own retries included, and no invocation longer than its function's timeout.
+not; everything may come twice. No outside call takes longer than LONGEST_CALL_SECONDS, so that a
+claim and what was claimed are over in less than CLAIM_SECONDS, and no invocation takes longer than
+its function's timeout.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ from gameday.observability import logger
 from gameday.runs import StopReason
 from tests.house.project import FUNCTIONS, TEMPLATE
 from tests.steps.fakes import ALARM, DOCUMENT, STARTED_AT, CloudWatch, table
-from tests.unit.fakes import IN_PROGRESS, OFF, Deployment, FakeAppConfig
+from tests.unit.fakes import IN_PROGRESS, Deployment, FakeAppConfig
 
 type Json = dict[str, Any]
 
-LONGEST_CALL_SECONDS = 50.0
+LONGEST_CALL_SECONDS = 25.0
 _CALL_SECONDS = 0.01
 _CALLS_LIMIT = 3000
 _ATTEMPTS = 3
@@ -349,6 +350,15 @@ class Execution:
         self.work = None
         self._ready_at = self.world.now + 1
         self._retries += 1
+        self.world.note(f"Step Functions loses the answer to {self.state} of {self.run_id}")
+        return True
+
+    def stop(self, status: str) -> bool:
+        """End it from outside."""
+        if self.status != "RUNNING":
+            return False
+        self.world.note(f"{self.run_id} is {status}")
+        self.end(status, {"Error": "Stopped", "Cause": "by a person"})
         return True
 
     def end(self, status: str, error: dict[str, str]) -> bool:
@@ -364,6 +374,7 @@ class Execution:
         """Enter what it ended in once more."""
         if self.status in ("RUNNING", "SUCCEEDED") or self.state == "over":
             return False
+        self.world.note(f"{self.run_id} is redriven at {self.state}")
         self.status = "RUNNING"
         self._enter(self.state)
         if self.watch:
