@@ -244,7 +244,7 @@ class FakeAppConfig:
     def start_deployment(self, **asked: Any) -> Json:
         environment = asked["EnvironmentId"]
         deployments = self.environments[environment]
-        if asked["LatestDeploymentNumber"] != len(deployments):
+        if asked.get("LatestDeploymentNumber", len(deployments)) != len(deployments):
             raise _error("ConflictException")
         if any(d.state in IN_PROGRESS for d in deployments):
             raise _error("ConflictException")
