@@ -28,7 +28,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from multidict import CIMultiDict
 
 from gameday.errors import MetricsNotPublished
-from gameday.experiment import Load, LoadMetric, Phase
+from gameday.experiment import Load, Phase
+from gameday.kinds import LoadMetric
 from gameday.observations import NAMESPACE, Failure, LoadReport, Quantiles, Window
 
 if TYPE_CHECKING:

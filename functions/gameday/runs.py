@@ -179,26 +179,7 @@ class Runs:
     def find(self, run_id: str) -> Run | None:
         """The run as it is now, or None: it was never armed."""
         item = self._item(f"run#{run_id}", "run")
-        if item is None or "experiment" not in item:
-            return None
-        change = item.get("change")
-        return Run(
-            run_id=run_id,
-            execution_arn=item["execution_arn"],
-            experiment=Experiment.model_validate_json(item["experiment"]),
-            target=Target.model_validate_json(item["target"]),
-            guardrail_arns=tuple(item["guardrail_arns"]),
-            started_at=float(item["started_at"]),
-            deadline=float(item["deadline"]),
-            change=Change.model_validate_json(change) if change else None,
-            stop_reason=item.get("stop_reason"),
-            watch_token=item.get("watch_token"),
-            facts={
-                name.removeprefix("fact_"): json.loads(value)
-                for name, value in item.items()
-                if name.startswith("fact_")
-            },
-        )
+        return None if item is None or "experiment" not in item else _run(item)
 
     def note(self, run_id: str, **facts: Any) -> None:
         """Keep what a step found out, by name; JSON values."""
@@ -297,14 +278,16 @@ class Runs:
         """Keep the task token of the watch."""
         self._set(run_id, {"watch_token": token})
 
-    def stop(self, run_id: str, reason: StopReason) -> None:
-        """Tell every step of the run to go no further; the first reason stays."""
-        self._table.update_item(
+    def stop(self, run_id: str, reason: StopReason) -> Run:
+        """Tell every step of the run to go no further, the first reason stays; return the run."""
+        answer = self._table.update_item(
             Key={"pk": f"run#{run_id}", "sk": "run"},
             UpdateExpression="SET stop_reason = if_not_exists(stop_reason, :r)",
             ConditionExpression="attribute_exists(pk)",
             ExpressionAttributeValues={":r": reason.value},
+            ReturnValues="ALL_NEW",
         )
+        return _run(answer["Attributes"])
 
     def stopped(self, run_id: str) -> bool:
         """Whether the run was told to stop."""
@@ -359,6 +342,28 @@ class Runs:
             ExpressionAttributeNames={f"#{i}": name for i, name in enumerate(values)},
             ExpressionAttributeValues={f":{i}": value for i, value in enumerate(values.values())},
         )
+
+
+def _run(item: Mapping[str, Any]) -> Run:
+    """The run of a record."""
+    change = item.get("change")
+    return Run(
+        run_id=item["run_id"],
+        execution_arn=item["execution_arn"],
+        experiment=Experiment.model_validate_json(item["experiment"]),
+        target=Target.model_validate_json(item["target"]),
+        guardrail_arns=tuple(item["guardrail_arns"]),
+        started_at=float(item["started_at"]),
+        deadline=float(item["deadline"]),
+        change=Change.model_validate_json(change) if change else None,
+        stop_reason=item.get("stop_reason"),
+        watch_token=item.get("watch_token"),
+        facts={
+            name.removeprefix("fact_"): json.loads(value)
+            for name, value in item.items()
+            if name.startswith("fact_")
+        },
+    )
 
 
 def _lock_key(run: Run) -> str:

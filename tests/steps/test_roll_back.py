@@ -58,7 +58,7 @@ def test_an_alarm_that_rang_before_the_condition_was_on_is_not_blamed_on_it(
     enabled: FakeEnvironment,
 ) -> None:
     enabled.runs.note(RUN, enabled_at=STARTED_AT + 61)
-    enabled.cloudwatch.values["Injected", "Sum", "latency"] = 12.0
+    enabled.cloudwatch.injected(12, at=enabled.run.facts["enabled_at"])
     handle(enabled, "roll_back", **alarm(seconds=60))
     verdict = published(enabled, {"Error": "GuardrailRang", "Cause": "it rang"})
     assert (verdict["verdict"], verdict["status"]) == ("INCONCLUSIVE", "ROLLED_BACK")

@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.stub import Stubber
 
 from gameday.conditions.appconfig import Target
+from gameday.decision import Findings
 from gameday.experiment import Experiment, Phase, parse, resolve
-from gameday.judge import Findings, judge_all
+from gameday.judge import Judgement, Recovery, judge
 from gameday.observations import LoadReport, Observation, Quantiles, Window
 from gameday.runs import Run
 
@@ -75,7 +76,7 @@ def longest() -> Experiment:
 
 def load_report(**changes: Any) -> LoadReport:
     """The report of a load of which every request was answered."""
-    quantiles = Quantiles(p50=100, p95=200, p99=250, max=300)
+    quantiles = Quantiles(p50=10, p95=20, p99=25, max=30)
     report = LoadReport(
         phase=Phase.CONDITION,
         window=Window(start=1_800_000_000, end=1_800_000_060),
@@ -92,19 +93,50 @@ def load_report(**changes: Any) -> LoadReport:
     return report.model_copy(update=changes)
 
 
+def observed(value: float | None = 200.0, samples: int = 300) -> Observation:
+    """What CloudWatch holds of the smallest experiment's measure if every latency is `value` ms."""
+    each = None if value is None else samples / 12
+    within = None if value is None else 100.0 * (value < 1000)
+    return Observation(
+        seconds=60, values={"samples": (each,) * 12, "within": (within,) * 12, "value": (value,)}
+    )
+
+
+def judged(value: float | None, before: float | None = None) -> tuple[Judgement, ...]:
+    """The judgement of the smallest experiment, as the only one."""
+    (measure,) = experiment().measures
+    return (judge(measure, observed(value), None if before is None else observed(before)),)
+
+
+RECOVERED = Recovery(
+    recovered=True,
+    seconds=3.7,
+    within_seconds=120.0,
+    reason="back inside its baseline after 3.7 s",
+    missed=False,
+)
+STILL_MISSED = Recovery(
+    recovered=False,
+    seconds=None,
+    within_seconds=120.0,
+    reason="not back inside its baseline within 120 s: 95 % respond in has no data",
+    missed=True,
+)
+
+
 def findings(value: float | None = 200.0, **changes: Any) -> Findings:
-    """The findings of a run that passes: the smallest experiment's p95 was `value` ms."""
-    seen = {"95 % respond in": Observation(value=value, samples=300)}
-    before = {"95 % respond in": Observation(value=50.0, samples=300)}
-    baseline = judge_all(experiment(), before)
+    """The findings of a run that passes: the smallest experiment's latencies were `value` ms."""
     found = Findings(
-        baseline=baseline,
+        baseline=judged(50.0),
         baseline_load=load_report(phase=Phase.BASELINE),
-        judgements=judge_all(experiment(), seen, baseline),
+        judgements=judged(value, before=50.0),
         load=load_report(),
         requests=300,
+        effects=experiment().condition.effects,
         evidence={"latency": 300},
+        settled=True,
         found_when_disabled="BAKING",
+        recovery=RECOVERED,
     )
     return found.model_copy(update=changes)
 
@@ -230,7 +262,8 @@ class FakeAppConfig:
         """One item on each page."""
         found = self.names.get(self._operation)
         if found is None:
-            found = [_described(deployment) for deployment in self.environments[EnvironmentId]]
+            deployments = self.environments[EnvironmentId]
+            found = [_described(deployment) for deployment in reversed(deployments)]
         for item in found:
             yield {"Items": [item]}
 

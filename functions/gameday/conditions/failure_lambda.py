@@ -287,6 +287,60 @@ def rests_0(configuration: Configuration) -> bool:
     return isinstance(configuration.get("isEnabled"), bool)
 
 
+@dataclass(frozen=True)
+class Effect:
+    """What a mode promises: on which share of the requests, and what is seen of it from outside.
+
+    `share` is None where a rule on the event decides. `statuses` are those of its answers, and
+    `floor_ms` is the latency that each has at least.
+    """
+
+    share: float | None
+    statuses: tuple[int, ...] = ()
+    floor_ms: float = 0.0
+
+
+_ENDS_THE_REQUEST = ("timeout", "statuscode", "exception")
+"""After these, in this order, neither the handler runs nor a mode behind them."""
+_ORDER_1 = ("latency", *_ENDS_THE_REQUEST, "diskspace", "denylist", "corruption")
+
+
+def effects_1(configuration: Configuration) -> dict[str, Effect]:
+    """What each mode of a 1.x configuration promises; each rolls its own dice."""
+    effects, left = {}, 1.0
+    for mode in _ORDER_1:
+        if mode not in modes_1(configuration):
+            continue
+        flag = configuration[mode]
+        share = flag.get("percentage", 100) / 100
+        effects[mode] = Effect(
+            share=None if flag.get("match") else left * share,
+            statuses=_statuses(mode, flag.get("status_code", 500)),
+            floor_ms=float(flag.get("min_latency", 0)),
+        )
+        left *= 1 - share * (mode in _ENDS_THE_REQUEST)
+    return effects
+
+
+def effects_0(configuration: Configuration) -> dict[str, Effect]:
+    """What the mode of a 0.x configuration promises."""
+    return {
+        mode: Effect(
+            share=float(configuration["rate"]),
+            statuses=_statuses(mode, configuration.get("statusCode", 0)),
+            floor_ms=float(configuration.get("minLatency", 0)) if mode == "latency" else 0.0,
+        )
+        for mode in modes_0(configuration)
+    }
+
+
+def _statuses(mode: str, status_code: int) -> tuple[int, ...]:
+    """The statuses of a mode's answers; whatever stands before a function makes 5xx of errors."""
+    if mode == "statuscode":
+        return (status_code,)
+    return tuple(range(500, 600)) if mode in ("exception", "timeout") else ()
+
+
 class Format(StrEnum):
     """Which of the two incompatible formats the target reads; the other one does nothing there."""
 
@@ -302,9 +356,10 @@ class Rules:
     modes: Callable[[Configuration], tuple[str, ...]]
     complete: Callable[[Configuration], dict[str, Any]]
     rests: Callable[[Configuration], bool]
+    effects: Callable[[Configuration], dict[str, Effect]]
 
 
 RULES: Mapping[Format, Rules] = {
-    Format.FAILURE_LAMBDA_0: Rules(check_0, modes_0, complete_0, rests_0),
-    Format.FAILURE_LAMBDA_1: Rules(check_1, modes_1, complete_1, rests_1),
+    Format.FAILURE_LAMBDA_0: Rules(check_0, modes_0, complete_0, rests_0, effects_0),
+    Format.FAILURE_LAMBDA_1: Rules(check_1, modes_1, complete_1, rests_1, effects_1),
 }
