@@ -236,26 +236,43 @@ class Runs:
         try:
             yield True
         except (VerdictNotPublished, ClientError):  # refused, so nothing was sent
-            self._table.update_item(
-                Key=key,
-                UpdateExpression="REMOVE #claim",
-                ExpressionAttributeNames={"#claim": claim},
-            )
+            with suppress(self._table.meta.client.exceptions.ConditionalCheckFailedException):
+                self._table.update_item(
+                    Key=key,
+                    UpdateExpression="REMOVE #claim",
+                    ConditionExpression="#claim = :now",  # it may be somebody else's by now
+                    ExpressionAttributeNames={"#claim": claim},
+                    ExpressionAttributeValues={":now": Decimal(str(now))},
+                )
             raise
         self._set(run_id, {sent: str(time.time())})
 
     def change(self, run_id: str, change: Change) -> None:
         """Record a change of the target, before it is made and when its number is known.
 
+        One version for each run: a second call of the same step must not hide the first one's.
+
         Raises:
-            RunStopped: when the run was stopped; then nothing may be enabled any more.
+            RunStopped: when the run was stopped, or another call makes its change; then nothing
+                may be enabled any more.
         """
+        planned = change.model_copy(update={"deployment": None})
         try:
-            self._set(
-                run_id, {"change": change.model_dump_json()}, "attribute_not_exists(stop_reason)"
+            self._table.update_item(
+                Key={"pk": f"run#{run_id}", "sk": "run"},
+                UpdateExpression="SET #change = :change",
+                ConditionExpression="attribute_not_exists(stop_reason) AND "
+                "(attribute_not_exists(#change) OR #change IN (:planned, :change))",
+                ExpressionAttributeNames={"#change": "change"},
+                ExpressionAttributeValues={
+                    ":change": change.model_dump_json(),
+                    ":planned": planned.model_dump_json(),
+                },
             )
         except self._table.meta.client.exceptions.ConditionalCheckFailedException:
-            raise RunStopped(f"run {run_id} was stopped before its condition was on") from None
+            raise RunStopped(
+                f"run {run_id} was stopped before its condition was on, or enables it twice at once"
+            ) from None
 
     def watch(self, run_id: str, token: str) -> None:
         """Keep the task token of the watch."""
@@ -303,7 +320,8 @@ class Runs:
             self._table.delete_item(Key={"pk": f"guardrail#{arn}", "sk": run.run_id})
 
     def release(self, run: Run) -> None:
-        """Free the target; harmless when it is done already, or is another run's by now."""
+        """Free the target and the guardrails; harmless when they are another run's by now."""
+        self.unguard(run)
         with suppress(self._table.meta.client.exceptions.ConditionalCheckFailedException):
             self._table.delete_item(
                 Key={"pk": _lock_key(run), "sk": "lock"},
