@@ -29,7 +29,7 @@ _BURSTS = (1000, 20, 8, 4, 2, 1)
 """How many outside calls a caller makes before somebody else may go on."""
 _SERVICES = ("appconfig", "appconfigdata", "dynamodb", "events", "scheduler", "sns")
 _OUTAGES = (20.0, 150.0, 2000.0)
-"""In seconds: one that the retries of a step outlive, one that those of the undo do, and neither."""
+"""Seconds: one that the retries of a step outlive, one that those of the undo do, and neither."""
 
 type Happening = Callable[[World, Execution], bool]
 

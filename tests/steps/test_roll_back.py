@@ -75,10 +75,10 @@ class Recorded:
         self._client, self._calls = client, calls
 
     def get_paginator(self, operation: str) -> Any:
-        pages = self._client.get_paginator(operation).paginate()
+        pages = self._client.get_paginator(operation)
 
-        def paginate(**_: str) -> Any:
-            for page in pages:
+        def paginate(**asked: str) -> Any:
+            for page in pages.paginate(**asked):
                 self._calls.append(operation)
                 yield page
 
