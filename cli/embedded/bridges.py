@@ -10,12 +10,15 @@ import contextvars
 import copy
 import functools
 import hashlib
+import importlib.util
 import json
 import math
 import os
 import queue
 import random
 import re
+import shlex
+import sys
 import tempfile
 import threading
 import time
@@ -63,6 +66,7 @@ def install() -> None:
         get_metric_data,
         queue_depth,
         deployed_version,
+        newest_deployments_first,
         failed_invocation,
         log_lines,
         lambda_metrics,
@@ -70,6 +74,7 @@ def install() -> None:
         asynchronous_invocation,
         throttling,
         dead_letters,
+        runtime_libraries,
         layers,
         api_gateway,
         authorization,
@@ -754,6 +759,24 @@ def deployed_version() -> None:
         return original(application, environment, request)
 
 
+def newest_deployments_first() -> None:
+    """ListDeployments answers the newest first, page by page.
+
+    The emulator answers the oldest, and not those beyond a first page. Source: API_ListDeployments.
+    """
+
+    @_replace(appconfig, "_list_deployments")
+    def list_(original: Json, application: str, environment: str, query: Json) -> Json:
+        status, headers, body = original(application, environment, {"max_results": sys.maxsize})
+        if status != 200:
+            return status, headers, body
+        items = json.loads(body)["Items"][::-1]
+        start = int(query.get("next_token", 0))
+        end = start + int(query.get("max_results", 50))
+        following = {"NextToken": str(end)} if end < len(items) else {}
+        return appconfig._json(200, {"Items": items[start:end], **following})
+
+
 # --- Lambda ---------------------------------------------------------------------------------------
 
 # Ends the log of one invocation on a worker's standard error.
@@ -1008,6 +1031,37 @@ def dead_letters() -> None:
     handlers["create"] = create
 
 
+# In what the runtime brings; the emulator's own Python has as many more as a developer has.
+_RUNTIME_LIBRARIES = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
+
+
+def runtime_libraries() -> None:
+    """A Python function finds its own code, its layers and what Lambda's runtime has.
+
+    The emulator runs it with everything that is installed here: a library that the function lacks
+    is found all the same, and those that botocore uses where it finds them (pyOpenSSL, the AWS CRT)
+    make each cold start slower. Source: lambda/latest/dg/lambda-python.html.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="runtime-"))
+    for name in _RUNTIME_LIBRARIES:
+        found = importlib.util.find_spec(name)
+        if not found or not found.origin:
+            raise BridgeError(f"{name} is not installed: a function could not find it either.")
+        origin = Path(found.origin)
+        source = origin.parent if origin.name == "__init__.py" else origin
+        (folder / source.name).symlink_to(source)
+    python = folder / "python"
+    # Without the packages that are installed (-S), and without writing into the code (-B).
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S -B "$@"\n')
+    python.chmod(0o700)
+    os.environ["PYTHONPATH"] = str(folder)
+
+    @_replace(lambda_runtime, "_detect_runtime_binary")
+    def detect(original: Json, runtime: str) -> tuple[str, str]:
+        binary, script = original(runtime)
+        return (str(python) if binary == sys.executable else binary), script
+
+
 def layers() -> None:
     """A layer is unpacked once, not at every cold start of every function that has it.
 
@@ -1200,4 +1254,7 @@ def host_names() -> None:
     In the emulator all services share one address, so a condition that denies a host name could
     not tell them apart. What the workers load is worker_site.
     """
-    os.environ["PYTHONPATH"] = str(_WORKER_SITE)
+    paths = (str(_WORKER_SITE), os.environ["PYTHONPATH"])
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    # As Python does by itself where it looks for installed packages.
+    _edit("_PYTHON_WORKER_SCRIPT", ("import sys, json,", "import sitecustomize, sys, json,"))

@@ -13,6 +13,7 @@ from gameday import statistics
 from gameday.experiment import Experiment
 from gameday.kinds import (
     FEWEST_SLICES,
+    CloudWatchMetric,
     ErrorBudgetMeasure,
     ExpressionMeasure,
     LoadMetric,
@@ -357,9 +358,15 @@ def _proportion(measure: ProportionMeasure, observed: Observation, context: _Con
         observed,
         subject=value,
         wanted=f"{measure.operator} {measure.threshold:g} %",
-        events="counted" if measure.operator.wants_less else "others",
+        events=_named(measure.metric)
+        if measure.operator.wants_less
+        else f"not {_named(measure.metric)}",
         mirrored=not measure.operator.wants_less,
     )
+
+
+def _named(metric: LoadMetric | CloudWatchMetric) -> str:
+    return metric.name if isinstance(metric, CloudWatchMetric) else metric.value.lower()
 
 
 def _pairs(observed: Observation) -> list[tuple[float, float]]:
@@ -426,7 +433,6 @@ def _more(share: _Share, bad: int, total: int) -> str:
 
 
 def _blocks(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Periods of one second put together: so that one block has little to do with the next."""
     size = _block_size(len(pairs))
     return [
         (sum(e for e, _ in pairs[i : i + size]), sum(n for _, n in pairs[i : i + size]))
@@ -435,10 +441,8 @@ def _blocks(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _block_size(periods: int) -> int:
-    """The largest that cuts them evenly into no fewer than eight blocks."""
-    return max(
-        size for size in range(1, 8) if size == 1 or (periods % size == 0 and periods >= 8 * size)
-    )
+    """How many periods make a block: even ones, few enough that one event is no burst."""
+    return next((periods // blocks for blocks in (7, 6, 5) if periods % blocks == 0), 1)
 
 
 def _interval(
@@ -628,7 +632,7 @@ def _error_budget(measure: ErrorBudgetMeasure, observed: Observation, context: _
     return _Found(
         Verdict.PASSED if holds else Verdict.FAILED,
         f"{burnt:.3g} % of the budget of {measure.window_days} days is burnt and "
-        f"{measure.at_most_percent:g} % may be: {bad:g} bad requests of {total:g}, "
+        f"{measure.at_most_percent:g} % may be: {bad:g} of {total:g} requests were bad, and "
         f"{measure.objective_percent:g} % allows {budget:.4g} (a count, no estimate)",
         samples=total,
     )

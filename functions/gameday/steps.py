@@ -78,7 +78,9 @@ def arm_rollback(
     try:
         environment.runs.arm(run)
     except RunRefused:
-        environment.deadlines.delete(run_id)
+        # Another call of this step may have armed it, or may be about to.
+        if environment.runs.bury(run_id, StopReason.FAILED):
+            environment.deadlines.delete(run_id)
         raise
     logger.info("rollback armed", target=target.lock, deadline=run.deadline)
     return {"deadline": run.deadline}
@@ -273,8 +275,7 @@ def undo(environment: Environment, run_id: str, reason: StopReason) -> None:
     Works from the restore record alone; idempotent, so every road may call it, at once or late.
     The target stays locked until the run is over, verdict included.
     """
-    environment.runs.stop(run_id, reason)
-    run = environment.runs.get(run_id)
+    run = environment.runs.stop(run_id, reason)
     if not _proven_off(run):
         _disable(environment, run)
     environment.runs.unguard(run)
@@ -283,9 +284,8 @@ def undo(environment: Environment, run_id: str, reason: StopReason) -> None:
 
 def _proven_off(run: Run) -> bool:
     """Whether there is nothing left to undo: by now the target may be another run's."""
-    found = run.facts.get("found_when_disabled")
     # Where nothing was found on, a deployment may have started since.
-    return found == _REPLACED or ("disabled_at" in run.facts and found != NEVER)
+    return _undone(run) and "found_when_disabled" in run.facts
 
 
 def _undone(run: Run) -> bool:
@@ -295,8 +295,8 @@ def _undone(run: Run) -> bool:
 
 def _disable(environment: Environment, run: Run) -> None:
     def notice(found: str) -> None:
-        if run.facts.get("found_when_disabled") in (None, NEVER):
-            environment.runs.note(run.run_id, found_when_disabled=found)
+        if found != NEVER:  # settled: of two at once, the second finds what the first did
+            environment.runs.settle(run.run_id, found_when_disabled=found)
 
     try:
         environment.appconfig.disable(run.target, run.change, run.run_id, notice)
@@ -378,7 +378,7 @@ def _findings(environment: Environment, run: Run, failure: dict[str, str] | None
         slow_before=facts.get("slow_before", {}),
         slow=facts.get("slow", {}),
         settled=facts.get("settled"),
-        found_when_disabled=facts.get("found_when_disabled"),
+        found_when_disabled=facts.get("found_when_disabled", NEVER if _undone(run) else None),
         recovery=Recovery.model_validate(facts["recovery"]) if "recovery" in facts else None,
     )
 

@@ -166,7 +166,17 @@ def lines(verdict: dict[str, Any]) -> Iterator[str]:
     yield f"{verdict['verdict']}: {verdict['objective']}"
     if verdict["reason"] != "; ".join(f"{m['measure']}: {m['reason']}" for m in measures):
         yield f"{verdict['reason'][:1].upper()}{verdict['reason'][1:]}."
+    if numbers := list(_numbers(verdict)):
+        yield from ("", *numbers)
     yield ""
+    yield (
+        f"Status {verdict['status']}, experiment {verdict['experiment']}, "
+        f"run {verdict['run']}, started {verdict['started_at']}."
+    )
+
+
+def _numbers(verdict: dict[str, Any]) -> Iterator[str]:
+    measures = verdict["measures"]
     for measure in measures[:_MOST_LINES]:
         yield f"  {measure['verdict']:<13} {measure['measure']}: {told(measure)}"
     more = len(measures) - _MOST_LINES + verdict["measures_left_out"]
@@ -180,11 +190,6 @@ def lines(verdict: dict[str, Any]) -> Iterator[str]:
         yield f"  load          {load['sent']} of {load['offered']} requests sent"
     if recovery := verdict["recovery"]:
         yield f"  recovery      {recovery['reason']}"
-    yield ""
-    yield (
-        f"Status {verdict['status']}, experiment {verdict['experiment']}, "
-        f"run {verdict['run']}, started {verdict['started_at']}."
-    )
 
 
 def told(measure: dict[str, Any]) -> str:

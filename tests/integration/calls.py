@@ -97,7 +97,7 @@ def elsewhere(gameday: Gameday) -> Place:
         account=gameday.client("sts").get_caller_identity()["Account"],
         region=REGION,
         target=target,
-        strategy=gameday.resource("AtOnce", "gameday-sample"),
+        strategy="AppConfig.AllAtOnce",
         table=sample["TableName"],
         bus="default",
         source="aws.cloudwatch",
@@ -110,7 +110,7 @@ def elsewhere(gameday: Gameday) -> Place:
         role=role.rpartition("/")[2],
         passed_to="lambda.amazonaws.com",
         via=f"sqs.{REGION}.amazonaws.com",
-        log_group=gameday.resource("PurchaseLogGroup", "gameday-sample"),
+        log_group=f"/aws/lambda/{function}",
         stack="gameday-sample",
         token=lambda: _token(gameday, target),
     )

@@ -132,20 +132,20 @@ class Gameday:
                 self._clients[service] = self.aws.client(service)
             return self._clients[service]
 
-    @cached_property
-    def _resources(self) -> dict[str, dict[str, str]]:
-        return {}
+    def resource(self, logical_id: str) -> str:
+        """Return the physical id of a resource of Gameday's stack."""
+        return self.resources[logical_id]
 
-    def resource(self, logical_id: str, stack: str | None = None) -> str:
-        """Return the physical id of a resource of Gameday's stack, or of another one."""
-        asked = stack or self.stack
-        if asked not in self._resources:
-            found = self.client("cloudformation").describe_stack_resources(StackName=asked)
-            items = found["StackResources"]
-            self._resources[asked] = {
-                item["LogicalResourceId"]: item["PhysicalResourceId"] for item in items
-            }
-        return self._resources[asked][logical_id]
+    @cached_property
+    def resources(self) -> dict[str, str]:
+        """The physical ids of the stack's resources, which do not change while tests run."""
+        return self.resources_of(self.stack)
+
+    def resources_of(self, stack: str) -> dict[str, str]:
+        """Return the physical ids of the resources of any stack, by their logical ids."""
+        found = self.client("cloudformation").describe_stack_resources(StackName=stack)
+        items = found["StackResources"]
+        return {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in items}
 
     # -- AppConfig ------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ PYTHON_FUNCTION = {
     "package/__init__.py": "",
     "package/errors.py": "class GuardrailRang(Exception): pass",
     "app.py": """
-import json, os, socket, sys, time
+import importlib.util, json, os, socket, sys, time
 import boto3
 from package.errors import GuardrailRang
 
@@ -66,6 +66,8 @@ def handler(event, context):
         return [address[4][0] for address in socket.getaddrinfo(event["host"], 443)]
     if do == "leaks":
         return [name for name in sys.modules if name.split(".")[0] in ("cli", "gameday")]
+    if do == "find":
+        return [name for name in event["names"] if importlib.util.find_spec(name)]
     if "httpMethod" in event:
         status = int(event["queryStringParameters"]["status"])
         if status == 0:
@@ -683,6 +685,35 @@ def test_a_version_that_does_not_exist_is_not_deployed(aws: EmbeddedAws) -> None
     )
 
 
+def test_deployments_are_listed_newest_first_and_by_the_page(aws: EmbeddedAws) -> None:
+    appconfig = aws.client("appconfig")
+    application = appconfig.create_application(Name=name())["Id"]
+    environment = appconfig.create_environment(ApplicationId=application, Name=name())["Id"]
+    profile = appconfig.create_configuration_profile(
+        ApplicationId=application, Name=name(), LocationUri="hosted"
+    )["Id"]
+    where = {"ApplicationId": application, "EnvironmentId": environment}
+    appconfig.create_hosted_configuration_version(
+        ApplicationId=application,
+        ConfigurationProfileId=profile,
+        Content=b"{}",
+        ContentType="application/json",
+    )
+    for number in range(1, 4):
+        appconfig.start_deployment(
+            ConfigurationProfileId=profile,
+            ConfigurationVersion="1",
+            DeploymentStrategyId="AppConfig.AllAtOnce",
+            **where,
+        )
+        appconfig.stop_deployment(DeploymentNumber=number, AllowRevert=True, **where)
+    pages = appconfig.get_paginator("list_deployments").paginate(
+        **where, PaginationConfig={"PageSize": 2}
+    )
+    numbers = [[item["DeploymentNumber"] for item in page["Items"]] for page in pages]
+    assert numbers == [[3, 2], [1]]
+
+
 # --- Lambda and API Gateway -----------------------------------------------------------------------
 
 
@@ -817,6 +848,15 @@ def test_every_request_counts_in_api_gateways_metrics(
 def test_a_failed_function_is_a_502_that_tells_nothing(api: tuple[str, str]) -> None:
     code, body = status(f"{api[1]}?status=0")
     assert (code, json.loads(body)) == (502, {"message": "Internal server error"})
+
+
+def test_a_function_finds_the_libraries_of_the_runtime_and_no_others(
+    aws: EmbeddedAws, probe: str
+) -> None:
+    of_the_runtime = ["boto3", "dateutil", "six", "urllib3"]
+    installed_here = ["awscrt", "click", "gameday", "ministack", "OpenSSL", "pydantic"]
+    found = invoke(aws, probe, do="find", names=[*of_the_runtime, *installed_here])
+    assert found == of_the_runtime
 
 
 def test_functions_reach_dynamodb_under_its_own_name_and_only_as_allowed(aws: EmbeddedAws) -> None:

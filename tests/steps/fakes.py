@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -60,6 +61,14 @@ DOCUMENT: dict[str, Any] = {
 
 def table() -> Any:
     """An empty table of runs."""
+    dynamodb.reset()
+    made = RESOURCES["RunsTable"]["Properties"]
+    names = ("BillingMode", "AttributeDefinitions", "KeySchema")
+    return _resource().create_table(TableName="runs", **{name: made[name] for name in names})
+
+
+@cache
+def _resource() -> Any:
     resource = boto3.resource(
         "dynamodb",
         region_name="us-east-1",
@@ -67,10 +76,7 @@ def table() -> Any:
         aws_secret_access_key="test",
     )
     resource.meta.client.meta.events.register("before-send.dynamodb", _answer)
-    dynamodb.reset()
-    made = RESOURCES["RunsTable"]["Properties"]
-    names = ("BillingMode", "AttributeDefinitions", "KeySchema")
-    return resource.create_table(TableName="runs", **{name: made[name] for name in names})
+    return resource
 
 
 def _answer(request: AWSPreparedRequest, **_: object) -> Any:

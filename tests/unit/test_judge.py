@@ -194,12 +194,34 @@ def test_more_slow_requests_never_turn_failed_into_passed(
 
 
 @given(SLOW, st.randoms(use_true_random=False))
-def test_the_order_of_the_periods_does_not_matter(slow: list[int], chance: Any) -> None:
-    shuffled = list(slow)
-    chance.shuffle(shuffled)
-    total = [40] * len(slow)
+def test_the_order_of_the_periods_turns_no_verdict_into_its_opposite(
+    slow: list[int], chance: Any
+) -> None:
+    # Bursts that last make a verdict less sure, so the order may decide whether there is one.
+    shuffled, total = chance.sample(slow, len(slow)), [40] * len(slow)
+    one, other = judge(P95, spread(slow, total)), judge(P95, spread(shuffled, total))
+    assert {one.verdict, other.verdict} != {PASSED, FAILED}
+
+
+@given(st.lists(st.integers(0, 40), min_size=6, max_size=6), st.randoms(use_true_random=False))
+def test_the_order_of_few_periods_does_not_matter(slow: list[int], chance: Any) -> None:
+    shuffled, total = chance.sample(slow, len(slow)), [40] * len(slow)
     one, other = judge(P95, spread(slow, total)), judge(P95, spread(shuffled, total))
     assert one.verdict is other.verdict
+
+
+@given(SLOW)
+def test_the_direction_of_time_does_not_matter(slow: list[int]) -> None:
+    total = [40] * len(slow)
+    one, other = judge(P95, spread(slow, total)), judge(P95, spread(slow[::-1], total))
+    assert one.verdict is other.verdict
+
+
+@pytest.mark.parametrize("where", range(12))
+def test_one_slow_request_is_no_burst_wherever_it_is(where: int) -> None:
+    slow = [int(n == where) for n in range(12)]
+    judgement = judge(P95, spread(slow, [12] * 12))
+    assert (judgement.verdict, judgement.samples) == (PASSED, 144)
 
 
 @given(st.integers(0, 50), st.integers(1, 5))
@@ -252,7 +274,7 @@ def test_a_proportion_is_decided_by_the_exact_binomial_test(
 
 def test_a_proportion_says_its_numbers() -> None:
     assert proportion([1.0], [500.0]).reason == (
-        "0.2 % is < 1 %: 1 of 500 counted, at most 0.945 % at 95 % confidence, and 1 % may be"
+        "0.2 % is < 1 %: 1 of 500 failed, at most 0.945 % at 95 % confidence, and 1 % may be"
     )
 
 
@@ -261,6 +283,7 @@ def test_a_proportion_may_have_to_be_large(good: int, verdict: Verdict) -> None:
     many = measure("proportion", metric="Succeeded", of="Requests", operator=">=", threshold=99)
     judgement = proportion([float(good)], [500.0], many)
     assert judgement.verdict is verdict
+    assert f"{500 - good} of 500 not succeeded" in judgement.reason
     assert judgement.interval is not None
     assert judgement.interval.low <= good / 5 <= (judgement.interval.high or 0)
 
@@ -529,7 +552,7 @@ def test_an_expression_is_compared_by_its_own_value() -> None:
     assert (judgement.verdict, judgement.observed, judgement.margin) == (PASSED, 0.5, 0.5)
 
 
-def test_an_expression_over_a_metric_without_data_is_inconclusive() -> None:
+def test_kayenta_replaces_no_data_by_zero_and_passes_here_it_is_inconclusive() -> None:
     # IF(errors, errors, 0) and the like would make a zero of it.
     observed = Observation(
         seconds=60, values={"errors": (None,), "all": (200.0,), EXPRESSION: (0.0,)}
@@ -566,8 +589,8 @@ def test_a_run_may_burn_a_share_of_the_budget(bad: int, verdict: Verdict) -> Non
 
 def test_the_budget_is_told_in_numbers() -> None:
     assert burnt(4).reason == (
-        "0.4 % of the budget of 30 days is burnt and 1 % may be: 4 bad requests of 300, "
-        "99.9 % allows 1000 (a count, no estimate)"
+        "0.4 % of the budget of 30 days is burnt and 1 % may be: 4 of 300 requests were bad, "
+        "and 99.9 % allows 1000 (a count, no estimate)"
     )
     assert (burnt(4).observed, burnt(4).threshold) == (0.4, 1)
 

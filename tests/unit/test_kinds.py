@@ -102,6 +102,14 @@ def test_a_percentage_has_no_other_unit(document: dict[str, Any]) -> None:
     assert not valid({**document, "unit": "ms"})
 
 
+@pytest.mark.parametrize("threshold", ["400", True, None, [400], {"value": 400}])
+def test_chaos_toolkit_compares_values_of_other_types_here_they_are_refused(
+    threshold: object,
+) -> None:
+    assert not valid({**PERCENTILE, "threshold": threshold})
+    assert valid({**PERCENTILE, "threshold": 400.5})
+
+
 # -- what is asked
 
 
