@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/many_measures.py
 
 CloudWatch is a stand-in that answers at once; what is measured is making the queries, taking the
-answers and judging. Half of the measures are percentiles of a metric of their own, half proportions.
+answers and judging. Half are percentiles, half proportions, each of metrics of its own.
 """
 
 import time

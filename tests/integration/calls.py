@@ -88,7 +88,6 @@ def elsewhere(gameday: Gameday) -> Place:
     target = gameday.target(application=gameday.forbidden_application)
     sample = gameday.applications[0].outputs
     machine, function = unique("neighbour"), sample["PurchaseFunction"]
-    resources = gameday.resources_of("gameday-sample")
     role = gameday.client("lambda").get_function_configuration(FunctionName=function)["Role"]
     start = {"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}
     gameday.client("stepfunctions").create_state_machine(
@@ -98,7 +97,7 @@ def elsewhere(gameday: Gameday) -> Place:
         account=gameday.client("sts").get_caller_identity()["Account"],
         region=REGION,
         target=target,
-        strategy=resources["AtOnce"],
+        strategy="AppConfig.AllAtOnce",
         table=sample["TableName"],
         bus="default",
         source="aws.cloudwatch",
@@ -111,7 +110,7 @@ def elsewhere(gameday: Gameday) -> Place:
         role=role.rpartition("/")[2],
         passed_to="lambda.amazonaws.com",
         via=f"sqs.{REGION}.amazonaws.com",
-        log_group=resources["PurchaseLogGroup"],
+        log_group=f"/aws/lambda/{function}",
         stack="gameday-sample",
         token=lambda: _token(gameday, target),
     )

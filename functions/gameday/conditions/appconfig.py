@@ -441,9 +441,7 @@ class AppConfig:
 
         Page by page: an environment may have had thousands, and who asks wants the last few.
         """
-        return self._pages(
-            "list_deployments", ApplicationId=application, EnvironmentId=environment
-        )
+        return self._pages("list_deployments", ApplicationId=application, EnvironmentId=environment)
 
     def _deployments_since(self, target: Target, number: int) -> Iterator[Mapping[str, Any]]:
         """The deployments after one of them, in full, the newest first."""
