@@ -949,7 +949,7 @@ def a_world() -> Iterator[World]:
     world = World()
     events = world.table.meta.client.meta.events
     events.register_first("before-call.dynamodb", _gate, unique_id="world")
-    level = logger.level
+    level = logger.log_level
     with ExitStack() as patches:
         for module in (steps, runs, appconfig):
             patches.enter_context(patch.object(module, "time", world))
