@@ -54,6 +54,7 @@ LONG_SECONDS = 600
 _LIMIT_SECONDS = 300.0
 _POLL_SECONDS = 0.2
 _QUIET_SECONDS = 1.5
+_NEVER_DIED = "it did not die"
 _LOOK_SECONDS = 1.0
 _UNDO_SECONDS = 5.0
 _FUNCTION_SECONDS = 1
@@ -186,7 +187,14 @@ class Lane:
         return cls(replace(copy, verdicts=Mailbox(aws, observed)), folder, load)
 
     def run(self, cell: Cell) -> Seen:
-        """Let one run die as the cell says, wait until all is quiet, and look."""
+        """Let one run die as the cell says, wait until all is quiet, and look.
+
+        On a starved machine a run may end before it comes to where it is to die: then once more.
+        """
+        seen = self._run(cell)
+        return self._run(cell) if _NEVER_DIED in seen.left else seen
+
+    def _run(self, cell: Cell) -> Seen:
         target = self.gameday.target()
         run = _Run(self, cell, target, unique("run"))
         try:
@@ -434,7 +442,7 @@ class _Run:
             return self._entered_at()
         times = self._journal("begins" if death is Death.REVOKED else "dies", row)
         if not times:
-            self.trouble.append("it did not die")
+            self.trouble.append(_NEVER_DIED)
             return time.time()
         return times[0] + (_FUNCTION_SECONDS if death is Death.TIMES_OUT else 0)
 
