@@ -282,7 +282,7 @@ class _Switch:
 
 
 class TooEarly(Exception):
-    """Raised when a run was over before the state in which it was to die: the machine is starved."""
+    """Raised when a run was over before the state in which it was to die: for want of a CPU."""
 
 
 # -- one run that dies ------------------------------------------------------------------------
