@@ -9,7 +9,7 @@ READY := .venv/ready
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run test pr check unit integration format lock injector-bench clean
+.PHONY: help setup demo run test pr check unit integration format lock injector-bench judge-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ format: $(READY) ## Format the code.
 
 injector-bench: $(READY) ## What the injector costs an invocation while it injects nothing.
 	PYTHONPATH=injector/python $(BIN)/python benchmarks/injector_idle_cost.py
+
+judge-bench: $(READY) ## How often the judge is wrong, by simulated runs; writes docs/judge.md and its figures.
+	OPENBLAS_NUM_THREADS=1 PYTHONPATH=functions:. $(BIN)/python -m benchmarks.judge
 
 lock: $(READY) ## Lock the dependencies anew, with hashes and without the address of any index.
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.13 --generate-hashes \
