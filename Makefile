@@ -12,7 +12,7 @@ STACK ?= gameday
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run conditions conditions-off test pr check security unit integration kill-matrix format lock injector-bench alarm-bench clean
+.PHONY: help setup demo run conditions conditions-off test pr check security unit integration kill-matrix format lock injector-bench alarm-bench judge-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -88,6 +88,9 @@ $(CHAOSTOOLKIT_READY): benchmarks/chaostoolkit.txt
 	@.venv-chaostoolkit/bin/pip install --quiet --disable-pip-version-check --no-deps \
 	  --require-hashes --requirement $<
 	@touch $@
+
+judge-bench: $(READY) ## How often the judge is wrong, by simulated runs; writes docs/judge.md and its figures.
+	OPENBLAS_NUM_THREADS=1 PYTHONPATH=functions:. $(BIN)/python -m benchmarks.judge
 
 lock: $(READY) ## Lock the dependencies anew, with hashes and without the address of any index.
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.13 --generate-hashes \

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.embedded.aws import EmbeddedAws
-from tests.house.project import of_type
+from tests.house.project import FUNCTIONS, TEMPLATE, of_type
 from tests.integration.kill_points import (
     BREAKING,
     FROM_OUTSIDE,
@@ -279,6 +279,12 @@ class _Switch:
             return "already off"
         off_at = [at for at, content in later if content == resting]
         return f"{off_at[-1] - died_at:.1f} s" if off_at else "never off"
+
+
+def _limit_seconds(function: str) -> float:
+    """How long a function may run: then Lambda ends it, and it tells nobody."""
+    default = float(TEMPLATE["Globals"]["Function"]["Timeout"])
+    return float(FUNCTIONS[function].get("Timeout", default))
 
 
 class TooEarly(Exception):
@@ -651,12 +657,17 @@ class _Run:
     def _at_work(self) -> bool:
         """Whether an invocation has not ended; those that Lambda ended cannot tell."""
         mortal = invocation(self.cell.row) if self.cell.can_lose_its_voice else None
-        begun = Counter(line["function"] for line in self._lines() if line["what"] == "begins")
-        begun.subtract(
-            line["function"] for line in self._lines() if line["what"].startswith(("ends", "fails"))
-        )
+        begun: dict[str, list[float]] = {}
+        for line in self._lines():
+            if line["what"] == "begins":
+                begun.setdefault(line["function"], []).append(float(line["at"]))
+            elif line["what"].startswith(("ends", "fails")):
+                begun[line["function"]].pop(0)
         return any(
-            count for name, count in begun.items() if not mortal or mortal["function"] != name
+            started + _limit_seconds(name) > time.time()
+            for name, starts in begun.items()
+            for started in starts
+            if not mortal or mortal["function"] != name
         )
 
     def _is_quiet(self) -> bool:
