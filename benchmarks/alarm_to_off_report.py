@@ -134,7 +134,7 @@ Where it was still on, nothing was left that would turn it off: the bench did it
 - **The same for both:** one embedded AWS (ministack {ministack}), one deployment strategy, one kind
   of target, the same configuration, ten requests a second, an alarm that is evaluated every second
   and rings at a random moment. From outside a new AppConfigData session asks what is served, with
-  10 ms between two answers, and the target of the load keeps when each request came.
+  50 ms between two answers, and the target of the load keeps when each request came.
 - **Gameday:** real runs of the deployed machine: EventBridge rule, Lambda function, DynamoDB
   record. *Cold:* before each alarm Lambda forgets the function that undoes, as it does when none
   has rung for a while; *warm:* it ran shortly before. Six runs go on at once, but only one alarm
