@@ -10,7 +10,7 @@ STACK ?= gameday
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run conditions conditions-off test pr check unit integration format lock injector-bench clean
+.PHONY: help setup demo run conditions conditions-off test pr check unit integration injector-test format lock injector-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -55,6 +55,12 @@ unit: $(READY) ## The tests that need nothing started.
 
 integration: $(READY) ## The tests on the embedded AWS.
 	$(BIN)/pytest tests/integration
+
+injector-test: ## The injector's tests on another Python: make injector-test OTHER=python3.12
+	@test -n "$(OTHER)" || { echo "Say which: make injector-test OTHER=python3.12"; exit 3; }
+	$(OTHER) -m venv out/injector
+	out/injector/bin/pip install --quiet --disable-pip-version-check pytest pytest-socket hypothesis boto3 aiohttp aws-lambda-powertools
+	out/injector/bin/python -m pytest $(wildcard tests/unit/test_injector*.py)
 
 format: $(READY) ## Format the code.
 	$(BIN)/ruff format .
