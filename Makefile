@@ -12,7 +12,7 @@ STACK ?= gameday
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run conditions conditions-off test pr check security unit integration kill-matrix format lock injector-bench alarm-bench judge-bench clean
+.PHONY: help setup demo run conditions conditions-off test pr check security unit integration kill-matrix injector-test format lock injector-bench alarm-bench judge-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -71,6 +71,12 @@ integration: $(READY) ## The tests on the embedded AWS.
 
 kill-matrix: $(READY) ## Let a run die in every state in every way; writes docs/kill-matrix.md.
 	$(BIN)/pytest tests/integration/test_kill_matrix.py --all-kill-points
+
+injector-test: ## The injector's tests on another Python: make injector-test OTHER=python3.12
+	@test -n "$(OTHER)" || { echo "Say which: make injector-test OTHER=python3.12"; exit 3; }
+	$(OTHER) -m venv out/injector
+	out/injector/bin/pip install --quiet --disable-pip-version-check pytest pytest-socket hypothesis boto3 aiohttp aws-lambda-powertools
+	out/injector/bin/python -m pytest $(wildcard tests/unit/test_injector*.py)
 
 format: $(READY) ## Format the code.
 	$(BIN)/ruff format .
