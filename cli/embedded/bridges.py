@@ -61,6 +61,7 @@ def install() -> None:
         task_tokens,
         retry_delays,
         jsonata_fields,
+        metrics_are_kept,
         alarms,
         alarm_state_change,
         get_metric_data,
@@ -437,6 +438,15 @@ def jsonata_fields() -> None:
 
 
 # --- CloudWatch -----------------------------------------------------------------------------------
+
+
+def metrics_are_kept() -> None:
+    """No datum is lost.
+
+    Before each request the emulator makes all lists of data anew, without what is older than two
+    weeks: what another thread appends meanwhile is gone. No embedded AWS runs for so long.
+    """
+    _replace(metrics, "_evict_old_metrics")(lambda _: None)
 
 
 def alarms() -> None:
