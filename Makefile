@@ -7,11 +7,12 @@ PYTHON ?= python3.13
 BIN := .venv/bin
 READY := .venv/ready
 SECURITY_READY := .venv-security/ready
+CHAOSTOOLKIT_READY := .venv-chaostoolkit/ready
 STACK ?= gameday
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run conditions conditions-off test pr check security unit integration kill-matrix format lock injector-bench clean
+.PHONY: help setup demo run conditions conditions-off test pr check security unit integration kill-matrix injector-test format lock injector-bench alarm-bench judge-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -71,12 +72,31 @@ integration: $(READY) ## The tests on the embedded AWS.
 kill-matrix: $(READY) ## Let a run die in every state in every way; writes docs/kill-matrix.md.
 	$(BIN)/pytest tests/integration/test_kill_matrix.py --all-kill-points
 
+injector-test: ## The injector's tests on another Python: make injector-test OTHER=python3.12
+	@test -n "$(OTHER)" || { echo "Say which: make injector-test OTHER=python3.12"; exit 3; }
+	$(OTHER) -m venv out/injector
+	out/injector/bin/pip install --quiet --disable-pip-version-check pytest pytest-socket hypothesis boto3 aiohttp aws-lambda-powertools
+	out/injector/bin/python -m pytest $(wildcard tests/unit/test_injector*.py)
+
 format: $(READY) ## Format the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 injector-bench: $(READY) ## What the injector costs an invocation while it injects nothing.
 	PYTHONPATH=injector/python $(BIN)/python benchmarks/injector_idle_cost.py
+
+alarm-bench: $(READY) $(CHAOSTOOLKIT_READY) ## How soon a condition is off after an alarm; QUICK=--quick for five runs.
+	PYTHONPATH=functions:. $(BIN)/python -m benchmarks.alarm_to_off $(QUICK)
+
+$(CHAOSTOOLKIT_READY): benchmarks/chaostoolkit.txt
+	@echo "Making .venv-chaostoolkit: half a minute, once."
+	@$(PYTHON) -m venv .venv-chaostoolkit
+	@.venv-chaostoolkit/bin/pip install --quiet --disable-pip-version-check --no-deps \
+	  --require-hashes --requirement $<
+	@touch $@
+
+judge-bench: $(READY) ## How often the judge is wrong, by simulated runs; writes docs/judge.md and its figures.
+	OPENBLAS_NUM_THREADS=1 PYTHONPATH=functions:. $(BIN)/python -m benchmarks.judge
 
 lock: $(READY) ## Lock the dependencies anew, with hashes and without the address of any index.
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.13 --generate-hashes \
@@ -85,6 +105,8 @@ lock: $(READY) ## Lock the dependencies anew, with hashes and without the addres
 	  --generate-hashes --no-header --no-annotate --quiet --output-file dependencies/requirements.txt
 	$(BIN)/uv pip compile --group pyproject.toml:security --python-version 3.13 --generate-hashes \
 	  --no-header --no-annotate --quiet --upgrade --output-file tests/security/requirements.txt
+	$(BIN)/uv pip compile --group pyproject.toml:chaostoolkit --python-version 3.13 --generate-hashes \
+	  --no-header --no-annotate --quiet --upgrade --output-file benchmarks/chaostoolkit.txt
 
 clean: ## Remove everything that was made.
-	rm -rf .venv .venv-security .aws-sam .gameday out
+	rm -rf .venv .venv-chaostoolkit .venv-security .aws-sam .gameday out

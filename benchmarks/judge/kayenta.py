@@ -1,9 +1,9 @@
 """Kayenta's judge for one critical metric, written from the description of its algorithm.
 
 NetflixACAJudge compares an experiment with a control by a Mann-Whitney test: the metric is High or
-Low when the confidence interval of the shift lies beyond a quarter of the estimated shift itself and
-the ratio of the means reaches the allowed increase or decrease. A critical metric that is High or
-Low, or has no data, makes the score 0. There is no third verdict for one metric.
+Low when the confidence interval of the shift lies beyond a quarter of the estimated shift itself,
+and the ratio of the means reaches the allowed increase or decrease. A critical metric that is High
+or Low, or has no data, makes the score 0. There is no third verdict for one metric.
 """
 
 import numpy as np

@@ -7,7 +7,7 @@ FAILED is false up to 1: exactly on the threshold both claims are false.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ PASSED, INCONCLUSIVE, FAILED = 1, 0, -1
 HEALTHY = 0.5
 """Where the service is before the condition, as a distance: what Kayenta compares with."""
 SHARE_BAD = 0.01
+NEVER = math.inf
 MARGIN = 1.1
 
 type Verdicts = NDArray[np.int64]
@@ -34,7 +35,7 @@ type Verdicts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Judged:
-    """The verdicts of each judge, and in how many runs the truth was outside of our interval."""
+    """The verdicts of each judge, and how often the truth lay below or above our interval."""
 
     verdicts: Mapping[str, Verdicts]
     below: int = 0
@@ -47,11 +48,11 @@ type Judge = Callable[[float, int], Judged]
 
 @dataclass(frozen=True)
 class Truth:
-    """A simulated service; `kept` where the error rates are promised to be kept."""
+    """A simulated service, and from how many requests on we promise to keep the error rates."""
 
     name: str
     simulate: Simulation
-    kept: bool = True
+    kept_from: float = 0
     missing: str | None = None
     drift: float = 0.0
 
@@ -104,14 +105,14 @@ def _shares(events: NDArray[np.int64], requests: int, limit: float, truth: float
     return Judged(verdicts, below, above)
 
 
-def _lose(truth: Truth, rng: np.random.Generator, values: Values) -> Values:
+def _lose[T: np.generic](truth: Truth, rng: np.random.Generator, values: NDArray[T]) -> NDArray[T]:
     """Leave out the periods that are missing: a fifth of them, and by chance or the worst."""
     runs, periods = values.shape[:2]
     if truth.missing is None:
         return values
-    order = rng.random((runs, periods))
+    order: Values = rng.random((runs, periods))
     if truth.missing == "worst":
-        order = values if values.ndim == 2 else np.quantile(values, PERCENTILE, axis=2)
+        order = np.asarray(values.reshape(runs, periods, -1).mean(axis=2), dtype=float)
     left = np.sort(np.argsort(order, axis=1)[:, : periods - periods // 5], axis=1)
     return np.take_along_axis(values, left.reshape(*left.shape, *[1] * (values.ndim - 2)), axis=1)
 
@@ -241,8 +242,9 @@ def _relative(rng: np.random.Generator, truth: Truth, shape: Shape) -> Judge:
 
 
 def _budget(rng: np.random.Generator, truth: Truth, shape: Shape) -> Judge:
-    """A count and no estimate: what a run burnt is a fact, as far as all of it was counted."""
+    # A count and no estimate: what a run burnt is a fact, as far as all of it was counted.
     intensities = truth.simulate(rng, shape)
+    intensities += 1e-9  # a run may be without any outage
     chances = intensities / intensities.sum(axis=1, keepdims=True)
     allowed = shape.requests / 100
     seed = int(rng.integers(2**32))
@@ -272,11 +274,20 @@ MEASURES: Sequence[Measure] = (
             Truth("log-normal", truths.log_normal),
             Truth("bimodal", truths.bimodal),
             Truth("heavy-tailed", truths.heavy_tailed),
-            Truth("autocorrelated for 1/200 of the run", truths.autocorrelated(1 / 200)),
-            Truth("autocorrelated for 1/50 of the run", truths.autocorrelated(1 / 50)),
-            Truth("autocorrelated for 1/10 of the run", truths.autocorrelated(1 / 10), kept=False),
+            Truth(
+                "autocorrelated for 1/200 of the run",
+                partial(truths.autocorrelated, length=1 / 200),
+            ),
+            Truth(
+                "autocorrelated for 1/50 of the run", partial(truths.autocorrelated, length=1 / 50)
+            ),
+            Truth(
+                "autocorrelated for 1/10 of the run",
+                partial(truths.autocorrelated, length=1 / 10),
+                kept_from=3_000,
+            ),
             Truth(ANY, truths.log_normal, missing="any"),
-            Truth(WORST, truths.log_normal, kept=False, missing="worst"),
+            Truth(WORST, truths.log_normal, kept_from=NEVER, missing="worst"),
         ),
         _percentile,
     ),
@@ -286,10 +297,18 @@ MEASURES: Sequence[Measure] = (
         (
             Truth("steady", truths.steady),
             Truth("rising threefold over the run", truths.rising),
-            Truth("outages of 1/100 of the run", truths.outages(0.2, 1 / 100)),
-            Truth("outages of 1/10 of the run", truths.outages(0.2, 1 / 10), kept=False),
+            Truth(
+                "outages of 1/100 of the run",
+                partial(truths.outages, length=1 / 100),
+                kept_from=3_000,
+            ),
+            Truth(
+                "outages of 1/20 of the run",
+                partial(truths.outages, length=1 / 20),
+                kept_from=3_000,
+            ),
             Truth(ANY, truths.steady, missing="any"),
-            Truth(WORST, truths.steady, kept=False, missing="worst"),
+            Truth(WORST, truths.steady, kept_from=NEVER, missing="worst"),
         ),
         _proportion,
     ),
@@ -299,8 +318,8 @@ MEASURES: Sequence[Measure] = (
         (
             Truth("steady", truths.steady),
             Truth("rising threefold over the run", truths.rising),
-            Truth("waves of 1/50 of the run", truths.waves(0.5, 1 / 50)),
-            Truth("waves of 1/5 of the run", truths.waves(0.5, 1 / 5), kept=False),
+            Truth("waves of 1/50 of the run", partial(truths.waves, length=1 / 50)),
+            Truth("waves of 1/5 of the run", partial(truths.waves, length=1 / 5), kept_from=NEVER),
             Truth(ANY, truths.steady, missing="any"),
         ),
         _rate,
@@ -315,14 +334,14 @@ MEASURES: Sequence[Measure] = (
             *(
                 Truth(
                     f"periods of correlation {correlation}",
-                    truths.with_level(truths.log_normal, 0.1, correlation),
-                    kept=correlation <= 0.5,
+                    partial(truths.with_level, correlation=correlation),
+                    kept_from=0 if correlation <= 0.5 else NEVER,
                 )
                 for correlation in (0.3, 0.5, 0.9)
             ),
-            Truth("a baseline that drifts by 5 %", truths.log_normal, kept=False, drift=0.05),
+            Truth("a baseline that drifts by 5 %", truths.log_normal, kept_from=NEVER, drift=0.05),
             Truth(ANY, truths.log_normal, missing="any"),
-            Truth(WORST, truths.log_normal, kept=False, missing="worst"),
+            Truth(WORST, truths.log_normal, kept_from=NEVER, missing="worst"),
         ),
         _relative,
     ),
@@ -331,8 +350,8 @@ MEASURES: Sequence[Measure] = (
         tuple(distance for distance in TIME_DISTANCES if distance != 1),
         (
             Truth("steady", truths.steady),
-            Truth("outages of 1/10 of the run", truths.outages(0.2, 1 / 10)),
-            Truth(ANY, truths.steady, kept=False, missing="any"),
+            Truth("outages of 1/10 of the run", partial(truths.outages, length=1 / 10)),
+            Truth(ANY, truths.steady, kept_from=NEVER, missing="any"),
         ),
         _budget,
     ),

@@ -1,8 +1,8 @@
 """Simulated runs of which the truth is known: what happens in a service while it is measured.
 
-Every simulation is scaled so that its true value is 1: the 95th percentile of latencies, the mean of
-an intensity, the level of a series. What the judges see is that, multiplied by a distance from the
-threshold. Shapes are (runs, periods) and (runs, periods, requests of a period).
+Every simulation is scaled so that its true value is 1: the 95th percentile of latencies, the mean
+of an intensity, the level of a series. What the judges see is that, multiplied by a distance from
+the threshold. Shapes are (runs, periods) and (runs, periods, requests of a period).
 """
 
 from collections.abc import Callable
@@ -37,9 +37,8 @@ class Shape:
 type Simulation = Callable[[np.random.Generator, Shape], Values]
 
 
-def persistent(rng: np.random.Generator, size: tuple[int, int], length: float) -> Values:
-    """Return stationary standard normal series whose correlation falls off by e over `length`."""
-    memory = np.exp(-1 / length) if length else 0.0
+def persistent(rng: np.random.Generator, size: tuple[int, int], memory: float) -> Values:
+    """Return stationary standard normal series in which neighbours correlate by `memory`."""
     noise = rng.standard_normal(size)
     noise[:, 1:] *= np.sqrt(1 - memory**2)
     return np.asarray(lfilter([1.0], [1.0, -memory], noise, axis=1))
@@ -69,27 +68,17 @@ def heavy_tailed(rng: np.random.Generator, shape: Shape) -> Values:
     return ((1 - rng.random(shape.single)) / (1 - PERCENTILE)) ** (-1 / 1.5)
 
 
-def autocorrelated(length: float) -> Simulation:
+def autocorrelated(rng: np.random.Generator, shape: Shape, length: float) -> Values:
     """Half of the logarithm's variance is a state that lasts for this part of a run."""
-
-    def simulate(rng: np.random.Generator, shape: Shape) -> Values:
-        size = shape.runs, shape.requests
-        state = persistent(rng, size, length * shape.requests)
-        normal = np.sqrt(0.5) * (state + rng.standard_normal(size))
-        return _slowness(normal).reshape(shape.single)
-
-    return simulate
+    size = shape.runs, shape.requests
+    state = persistent(rng, size, np.exp(-1 / (length * shape.requests)))
+    return _slowness(np.sqrt(0.5) * (state + rng.standard_normal(size))).reshape(shape.single)
 
 
-def with_level(latencies: Simulation, spread: float, correlation: float) -> Simulation:
-    """Each period has a level of its own around the same one, with that correlation."""
-
-    def simulate(rng: np.random.Generator, shape: Shape) -> Values:
-        length = -1 / np.log(correlation) if correlation else 0.0
-        level = persistent(rng, (shape.runs, shape.periods), length)
-        return latencies(rng, shape) * np.exp(spread * level)[:, :, None]
-
-    return simulate
+def with_level(rng: np.random.Generator, shape: Shape, correlation: float) -> Values:
+    """Each period has a level of its own, by a tenth around 1, that correlates with the next."""
+    level = persistent(rng, (shape.runs, shape.periods), correlation)
+    return log_normal(rng, shape) * np.exp(0.1 * level)[:, :, None]
 
 
 # -- intensities of periods: 1 on average
@@ -106,31 +95,23 @@ def rising(rng: np.random.Generator, shape: Shape) -> Values:
     return np.tile(0.5 + middle, (shape.runs, 1))
 
 
-def outages(part: float, length: float) -> Simulation:
-    """Everything falls into outages: `part` of the time, each `length` of a run on average."""
-
-    def simulate(rng: np.random.Generator, shape: Shape) -> Values:
-        steps = STEPS - STEPS % shape.periods
-        ends = 1 / (length * steps)
-        begins = ends * part / (1 - part)
-        broken = rng.random(shape.runs) < part
-        states = np.empty((steps, shape.runs))
-        for i in range(steps):
-            chance = rng.random(shape.runs)
-            broken = np.where(broken, chance >= ends, chance < begins)
-            states[i] = broken
-        return states.T.reshape(shape.runs, shape.periods, -1).mean(axis=2) / part
-
-    return simulate
+def outages(rng: np.random.Generator, shape: Shape, length: float) -> Values:
+    """Everything falls into outages: a fifth of the time, each for `length` of a run on average."""
+    part, steps = 0.2, STEPS - STEPS % shape.periods
+    ends = 1 / (length * steps)
+    begins = ends * part / (1 - part)
+    broken = rng.random(shape.runs) < part
+    states = np.empty((steps, shape.runs))
+    for i in range(steps):
+        chance = rng.random(shape.runs)
+        broken = np.where(broken, chance >= ends, chance < begins)
+        states[i] = broken
+    return states.T.reshape(shape.runs, shape.periods, -1).mean(axis=2) / part
 
 
-def waves(spread: float, length: float) -> Simulation:
-    """The intensity goes up and down, log-normally, each wave for `length` of a run."""
-
-    def simulate(rng: np.random.Generator, shape: Shape) -> Values:
-        steps = STEPS - STEPS % shape.periods
-        state = spread * persistent(rng, (shape.runs, steps), length * steps)
-        values = np.exp(state - spread**2 / 2)
-        return values.reshape(shape.runs, shape.periods, -1).mean(axis=2)
-
-    return simulate
+def waves(rng: np.random.Generator, shape: Shape, length: float) -> Values:
+    """The intensity goes up and down by a half, log-normally, each wave for `length` of a run."""
+    spread, steps = 0.5, STEPS - STEPS % shape.periods
+    state = persistent(rng, (shape.runs, steps), np.exp(-1 / (length * steps)))
+    values = np.exp(spread * state - spread**2 / 2)
+    return values.reshape(shape.runs, shape.periods, -1).mean(axis=2)

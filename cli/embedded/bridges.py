@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextvars
 import copy
 import functools
-import hashlib
 import importlib.util
+import io
 import json
 import math
 import os
@@ -61,6 +61,7 @@ def install() -> None:
         task_tokens,
         retry_delays,
         jsonata_fields,
+        metrics_are_kept,
         alarms,
         alarm_state_change,
         get_metric_data,
@@ -437,6 +438,15 @@ def jsonata_fields() -> None:
 
 
 # --- CloudWatch -----------------------------------------------------------------------------------
+
+
+def metrics_are_kept() -> None:
+    """No datum is lost.
+
+    Before each request the emulator makes all lists of data anew, without what is older than two
+    weeks: what another thread appends meanwhile is gone. No embedded AWS runs for so long.
+    """
+    _replace(metrics, "_evict_old_metrics")(lambda _: None)
 
 
 def alarms() -> None:
@@ -1068,35 +1078,58 @@ def layers() -> None:
     On AWS a layer is mounted; unpacking Gameday's takes the emulator two seconds each time.
     """
 
-    class Archive(zipfile.ZipFile):
-        @functools.cached_property
-        def shared(self) -> Path | None:
-            archive = Path(str(self.filename))
-            if not archive.name.startswith("layer_"):
-                return None
-            digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-            return Path(tempfile.gettempdir(), f"unpacked-{digest}")
+    @_replace(lambda_runtime.Worker, "_spawn")
+    def spawn(original: Json, worker: Json) -> None:
+        reset = _mounts.set(True)
+        try:
+            original(worker)
+        finally:
+            _mounts.reset(reset)
 
-        def namelist(self) -> list[str]:
-            # The emulator looks every name up on the disk, to see that it stays in the folder.
-            return [] if self.shared and self.shared.exists() else super().namelist()
-
-        def extractall(self, path: Json = None, *args: Json, **kwargs: Json) -> None:
-            if not self.shared:
-                super().extractall(path, *args, **kwargs)
-                return
-            with _unpacking:
-                if not self.shared.exists():
-                    super().extractall(self.shared, *args, **kwargs)
-            os.rmdir(path)
-            os.symlink(self.shared, path)
+    @_replace(lambda_svc, "_resolve_layer_zip")
+    def resolve(original: Json, attachment: Json) -> Json:
+        data = original(attachment)
+        if not data or not _mounts.get():
+            return data
+        with _unpacking:
+            return os.fsencode(_unpacked(data))
 
     replaced = types.SimpleNamespace(**vars(_existing(lambda_runtime, "zipfile")))
-    replaced.ZipFile = Archive
+    replaced.ZipFile = _Archive
     lambda_runtime.zipfile = replaced
 
 
+class _Archive(zipfile.ZipFile):
+    """A layer's archive holds nothing but the name of the folder in which it is unpacked."""
+
+    def __init__(self, file: str, *args: Json, **kwargs: Json) -> None:
+        self.folder = self.fp = None
+        if Path(file).name.startswith("layer_"):
+            self.folder = os.fsdecode(Path(file).read_bytes())
+        else:
+            super().__init__(file, *args, **kwargs)
+
+    def namelist(self) -> list[str]:
+        return [] if self.folder else super().namelist()
+
+    def extractall(self, path: Json = None, *args: Json, **kwargs: Json) -> None:
+        if self.folder:
+            os.rmdir(path)
+            os.symlink(self.folder, path)
+        else:
+            super().extractall(path, *args, **kwargs)
+
+
+_mounts: contextvars.ContextVar[bool] = contextvars.ContextVar("_mounts", default=False)
 _unpacking = threading.Lock()
+
+
+@functools.cache
+def _unpacked(data: bytes) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="layer-"))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        archive.extractall(folder)
+    return folder
 
 
 # --- IAM, API Gateway and names -------------------------------------------------------------------

@@ -21,6 +21,7 @@ from enum import StrEnum
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.house.project import TASKS
 from tests.integration.lanes import CountingTarget, counting_target
 from tests.integration.runs import (
     OFF,
@@ -35,8 +36,9 @@ from tests.integration.runs import (
 
 _AT_ONCE = 6
 """How many are under way at a time: on two cores more of them only wait for each other."""
-_LIFE_SECONDS = 40.0
-"""About as long as a run takes that nothing happens to."""
+_LONGEST_SECONDS = 4.0
+_STATES = [*TASKS, *4 * ["Generate load"]]
+"""Where runs die: anywhere, and often while their condition is on."""
 _LIMIT_SECONDS = 1800.0
 _QUIET_SECONDS = 1.5
 _KILLED = 1 / 3
@@ -55,9 +57,10 @@ class Death(StrEnum):
 
 @dataclass(frozen=True)
 class Fate:
-    """What happens to a run, and how long after its start."""
+    """What happens to a run, and so many seconds after it came to which state."""
 
     death: Death
+    state: str
     seconds: float
 
 
@@ -75,18 +78,21 @@ class Seen:
 
     def __str__(self) -> str:
         on = ", condition on" if self.was_on else ""
-        return f"{self.fate.death} in {self.state}{on}: {self.left or 'restored'}"
+        end = f"{self.execution.status}, {', '.join(self.left) or 'restored'}"
+        return f"{self.fate.death} in {self.state}{on}: {end}"
 
 
 type Runs = Mapping[int, Future[Seen]]
 
 
 def fates(number: int, seed: int) -> list[Fate]:
-    """As many of each death as there can be, in any order, each at any moment."""
+    """As many of each death as there can be, in any order, each at some moment."""
     chance = random.Random(seed)
     deaths = [list(Death)[index % len(Death)] for index in range(number)]
     chance.shuffle(deaths)
-    return [Fate(death, chance.uniform(0, _LIFE_SECONDS)) for death in deaths]
+    return [
+        Fate(death, chance.choice(_STATES), chance.uniform(0, _LONGEST_SECONDS)) for death in deaths
+    ]
 
 
 @dataclass(frozen=True)
@@ -108,8 +114,9 @@ class _Field:
             load={"rate_per_second": 2},
         )
         execution = self.gameday.start(document, run_id)
-        with suppress(AssertionError):  # it may be over before
-            eventually(lambda: execution.status != "RUNNING", fate.seconds)
+        with suppress(AssertionError):  # it may die with another before
+            execution.wait_for(fate.state)
+            time.sleep(fate.seconds)
         state, served = execution.entered()[-1], self.gameday.served(target)
         self._die(fate.death, execution, guardrail)
         execution.wait()

@@ -547,7 +547,7 @@ def _dynamodb(client: Any, operation: str, arguments: Json) -> Json:
 def a_world() -> Iterator[World]:
     """A world of its own; at its end every caller is dead."""
     world = World()
-    client, level = world.table.meta.client, logger.level
+    client, level = world.table.meta.client, logger.log_level
 
     def call(operation: str, arguments: Json) -> Any:
         return world.outside("dynamodb", operation, lambda: _dynamodb(client, operation, arguments))

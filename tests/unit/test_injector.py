@@ -2,7 +2,11 @@
 
 import http.server
 import json
+import math
+import os
 import re
+import resource
+import shutil
 import socket
 import threading
 import time
@@ -14,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gameday_injector import InjectedException, configuration, inject, network
-from gameday_injector.modes import LONGEST_LATENCY_MS
+from gameday_injector import InjectedException, configuration, disk, inject, network
+from gameday_injector.modes import LONGEST_LATENCY_MS, MODES
 
 type Deploy = Callable[[object], None]
 
@@ -94,10 +98,21 @@ def invoke(event: object = None, handler: Callable[[Any, Any], object] = answer)
     return inject(handler)(event, None)
 
 
+class Context:
+    """Lambda's, of a function with so much time left."""
+
+    def __init__(self, remaining_ms: int) -> None:
+        self.remaining_ms = remaining_ms
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.remaining_ms
+
+
 def test_without_a_configuration_the_handler_itself_is_returned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("FAILURE_APPCONFIG_CONFIGURATION", raising=False)
+    monkeypatch.delenv("FAILURE_INJECTION_PARAM", raising=False)
     assert inject(answer) is answer
 
 
@@ -154,7 +169,7 @@ def test_a_latency_lies_within_its_bounds(agent: FakeAgent, bounds: list[int]) -
     assert low / 1000 <= sleep.call_args.args[0] <= high / 1000
 
 
-@pytest.mark.parametrize("mode", ["latency", "statuscode", "exception", "denylist"])
+@pytest.mark.parametrize("mode", MODES)
 def test_percentage_zero_never_injects(
     agent: FakeAgent, deploy: Deploy, capsys: pytest.CaptureFixture[str], mode: str
 ) -> None:
@@ -211,6 +226,8 @@ def test_the_evidence_is_a_log_line_and_a_metric_in_one(
         "mode": "latency",
         "action": "inject",
         "latency_ms": 2,
+        "min_latency": 2,
+        "max_latency": 2,
         "_aws": {
             "CloudWatchMetrics": [
                 {
@@ -245,6 +262,158 @@ def test_a_latency_leaves_its_evidence_before_the_sleep(
     assert [line["mode"] for line in evidence(capsys)] == ["latency"]
 
 
+@pytest.mark.parametrize(("buffer_ms", "slept"), [(0, 3), (500, 2.5), (4000, 0)])
+def test_a_timeout_sleeps_until_its_buffer_before_the_functions_own(
+    deploy: Deploy, capsys: pytest.CaptureFixture[str], buffer_ms: int, slept: float
+) -> None:
+    deploy(on("timeout", timeout_buffer_ms=buffer_ms))
+    with patch("time.sleep") as sleep:
+        assert inject(answer)(None, Context(remaining_ms=3000)) == answer(None, None)
+    sleep.assert_called_once_with(slept)
+    (line,) = evidence(capsys)
+    assert (line["mode"], line["sleep_ms"], line["Injected"]) == ("timeout", slept * 1000, 1)
+
+
+def test_a_timeout_leaves_its_evidence_before_the_sleep(
+    deploy: Deploy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy(on("timeout"))
+    with patch("time.sleep", side_effect=SystemExit), pytest.raises(SystemExit):
+        inject(answer)(None, Context(remaining_ms=3000))
+    assert [line["mode"] for line in evidence(capsys)] == ["timeout"]
+
+
+def held_mb(*_: object) -> float:
+    """How much the injector holds on the disk, as the file system counts it."""
+    return os.fstat(disk._held.fileno()).st_blocks / 2048 if disk._held else 0
+
+
+def test_disk_space_is_taken_up_while_the_handler_runs_and_free_afterwards(
+    deploy: Deploy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy(on("diskspace", disk_space=3))
+    assert invoke(handler=held_mb) == pytest.approx(3, abs=0.1)
+    assert held_mb() == 0
+    (line,) = evidence(capsys)
+    assert (line["disk_space_mb"], line["filled_mb"], line["Injected"]) == (3, 3, 1)
+
+
+def test_disk_space_is_taken_from_the_file_system(deploy: Deploy) -> None:
+    deploy(on("diskspace", disk_space=64))
+    free_mb = shutil.disk_usage(disk.FOLDER).free / 2**20
+
+    def used_mb(*_: object) -> float:
+        return free_mb - shutil.disk_usage(disk.FOLDER).free / 2**20
+
+    assert invoke(handler=used_mb) == pytest.approx(64, abs=32)  # others write there, too
+
+
+def test_more_disk_space_than_there_is_fills_the_disk(
+    deploy: Deploy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy(on("diskspace", disk_space=64))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5 * 2**20, limits[1]))
+    try:
+        assert invoke(handler=held_mb) == pytest.approx(5, abs=0.1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [line["filled_mb"] for line in evidence(capsys)] == [5]
+
+
+def test_disk_space_leaves_no_file_by_which_it_could_stay(deploy: Deploy) -> None:
+    deploy(on("diskspace", disk_space=1))
+    before = set(os.listdir(disk.FOLDER))
+    assert invoke(handler=lambda *_: set(os.listdir(disk.FOLDER)) - before) == set()
+
+
+def test_a_disk_that_cannot_be_filled_does_not_break_the_handler(
+    deploy: Deploy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(on("diskspace"))
+    monkeypatch.setattr(disk, "FOLDER", "/nowhere")
+    assert invoke() == answer(None, None)
+    assert [(line["level"], line["mode"]) for line in evidence(capsys)] == [("warn", "diskspace")]
+
+
+def test_disk_space_of_an_aborted_invocation_is_free_in_the_next(deploy: Deploy) -> None:
+    deploy({})
+    disk.fill(1)
+    assert invoke(handler=held_mb) == 0
+
+
+RESPONSE = {"statusCode": 200, "body": "a body of thirty letters in all"}
+
+
+@pytest.mark.parametrize(
+    ("response", "corrupted"),
+    [
+        (RESPONSE, {"statusCode": 200, "body": "{}"}),
+        ({"statusCode": 204, "body": None}, {"statusCode": 204, "body": "{}"}),
+        ("no object", {"body": "{}"}),
+        (None, {"body": "{}"}),
+        ({"status": "no body"}, {"body": "{}"}),
+    ],
+)
+def test_a_corruption_replaces_the_body(
+    deploy: Deploy, capsys: pytest.CaptureFixture[str], response: object, corrupted: object
+) -> None:
+    deploy(on("corruption", body="{}"))
+    assert invoke(handler=lambda *_: response) == corrupted
+    (line,) = evidence(capsys)
+    assert (line["mode"], line["method"], line["Injected"]) == ("corruption", "replace", 1)
+
+
+@settings(deadline=None)
+@given(body=st.text(min_size=1), roll=st.floats(0, 1, exclude_max=True))
+def test_a_mangled_body_keeps_30_to_80_percent_and_ends_in_no_text(
+    agent: FakeAgent, body: str, roll: float
+) -> None:
+    agent.document = on("corruption")
+    with (
+        patch("gameday_injector.modes.dice.random", return_value=roll),
+        patch("builtins.print"),
+    ):
+        mangled: Any = invoke(handler=lambda *_: {"statusCode": 200, "body": body})
+    kept = mangled["body"].removesuffix("\ufffd" * 3)
+    assert (mangled["statusCode"], body.startswith(kept)) == (200, True)
+    assert len(kept) == math.floor(len(body) * (0.3 + roll * 0.5))
+
+
+@pytest.mark.parametrize("response", [{"status": "no body"}, {"body": ""}, {"body": 1}, "text"])
+def test_what_cannot_be_mangled_stays_and_is_no_evidence(
+    deploy: Deploy, capsys: pytest.CaptureFixture[str], response: object
+) -> None:
+    deploy(on("corruption"))
+    assert invoke(handler=lambda *_: response) == response
+    assert [line["level"] for line in evidence(capsys)] == ["warn"]
+
+
+def test_a_corruption_leaves_an_injected_response_alone(deploy: Deploy) -> None:
+    deploy(on("statuscode", status_code=503) | on("corruption", body="corrupted"))
+    injected = invoke()
+    assert isinstance(injected, dict)
+    assert injected["body"] == '{"message":"Injected status code 503"}'
+
+
+def test_several_modes_apply_at_once(deploy: Deploy, capsys: pytest.CaptureFixture[str]) -> None:
+    deploy({**on("corruption", body="x"), **on("latency"), **on("diskspace", disk_space=1)})
+    assert invoke(handler=lambda *_: {"body": held_mb()}) == {"body": "x"}
+    assert [line["mode"] for line in evidence(capsys)] == ["latency", "diskspace", "corruption"]
+
+
+def test_the_kill_switch_switches_everything_off_at_the_next_invocation(
+    deploy: Deploy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(on("statuscode"))
+    handler = inject(answer)
+    monkeypatch.setenv("FAILURE_LAMBDA_DISABLED", "true")
+    disk.fill(1)
+    assert (handler(None, None), held_mb()) == (answer(None, None), 0)
+    monkeypatch.setenv("FAILURE_LAMBDA_DISABLED", "false")
+    assert handler(None, None) != answer(None, None)
+
+
 def test_what_an_aborted_invocation_denied_is_allowed_in_the_next(deploy: Deploy) -> None:
     deploy({})
     aborted = network.denied((re.compile("localhost"),))
@@ -270,7 +439,8 @@ EVENT = {
     "path": "/purchases",
     "isBase64Encoded": False,
     "body": None,
-    "requestContext": {"stage": "demo", "attempt": 2},
+    "requestContext": {"stage": "demo", "attempt": 2, "weight": 2.0},
+    "tags": ["a", None, 2, True],
     "Records": [{"eventSource": "aws:sqs"}],
 }
 
@@ -282,6 +452,9 @@ EVENT = {
         {"path": "requestContext.stage", "operator": "eq", "value": "demo"},
         {"path": "requestContext.attempt", "value": "2"},
         {"path": "isBase64Encoded", "value": "false"},
+        {"path": "requestContext.weight", "value": "2"},
+        {"path": "requestContext", "value": "[object Object]"},
+        {"path": "tags", "value": "a,,2,true"},
         {"path": "Records.0.eventSource", "value": "aws:sqs"},
         {"path": "requestContext", "operator": "exists"},
         {"path": "path", "operator": "startsWith", "value": "/pur"},

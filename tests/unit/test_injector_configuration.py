@@ -69,15 +69,26 @@ def test_an_empty_body_means_unchanged(clock: Clock) -> None:
     assert injects(configuration)
 
 
-def test_a_failed_poll_keeps_the_last_configuration_with_one_warning(
-    clock: Clock, capsys: pytest.CaptureFixture[str]
+def leased(expires_at: object) -> bytes:
+    return json.dumps({**json.loads(ERROR_503), "expires_at": expires_at}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "obeyed"),
+    [(ERROR_503, False), (leased(Clock.now + 3600), True)],
+    ids=["without a lease", "with a lease"],
+)
+def test_after_a_failed_poll_only_what_has_a_lease_is_obeyed(
+    clock: Clock, capsys: pytest.CaptureFixture[str], content: bytes, obeyed: bool
 ) -> None:
-    configuration = Configuration(FakeSource(ERROR_503, TimeoutError("slow")), clock)
+    configuration = Configuration(FakeSource(content, TimeoutError("slow"), content), clock)
     assert injects(configuration)
     clock.now += INTERVAL
-    assert injects(configuration)
+    assert injects(configuration) == obeyed
     (warning,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (warning["level"], warning["error"]) == ("warn", "TimeoutError('slow')")
+    clock.now += INTERVAL
+    assert injects(configuration)
 
 
 def test_after_a_failed_poll_there_is_a_pause(clock: Clock) -> None:
@@ -87,10 +98,6 @@ def test_after_a_failed_poll_there_is_a_pause(clock: Clock) -> None:
     assert not injects(configuration)
     clock.now += 0.001
     assert injects(configuration)
-
-
-def leased(expires_at: object) -> bytes:
-    return json.dumps({**json.loads(ERROR_503), "expires_at": expires_at}).encode()
 
 
 @settings(deadline=None)
@@ -115,7 +122,7 @@ def test_a_lease_that_cannot_be_read_injects_nothing(clock: Clock, expires_at: o
     assert not injects(Configuration(FakeSource(leased(expires_at)), clock))
 
 
-@pytest.mark.parametrize("garbage", [b"{", b"[]", b"\xff", b"null"])
+@pytest.mark.parametrize("garbage", [b"{", b"[]", b"\xff", b"null", b"[" * 200_000])
 def test_what_is_no_configuration_switches_everything_off(
     clock: Clock, capsys: pytest.CaptureFixture[str], garbage: bytes
 ) -> None:
@@ -211,7 +218,53 @@ def test_a_dead_control_plane_costs_one_short_attempt(
     assert config.retries["total_max_attempts"] == 1
 
 
-# Which of the two
+# Parameter Store
+
+
+def parameter(monkeypatch: pytest.MonkeyPatch, cache_seconds: str) -> Any:
+    monkeypatch.setenv("FAILURE_INJECTION_PARAM", "/conditions")
+    monkeypatch.setenv("FAILURE_CACHE_TTL", cache_seconds)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return find_configuration()._source
+
+
+@pytest.mark.usefixtures("unprobed")
+def test_a_parameter_is_read_and_kept_for_the_time_to_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = parameter(monkeypatch, "5")
+    vars(source)["_client"] = client = boto3.client("ssm", "us-east-1")
+    with Stubber(client) as ssm:
+        ssm.add_response(
+            "get_parameter",
+            {"Parameter": {"Value": NOTHING.decode()}},
+            {"Name": "/conditions", "WithDecryption": True},
+        )
+        assert source.fetch() == (NOTHING, 5)
+
+
+@pytest.mark.usefixtures("unprobed")
+@pytest.mark.parametrize(
+    ("text", "seconds", "warnings"),
+    [("", 60, 0), ("0", 0, 0), ("2.5", 2.5, 0), ("soon", 60, 1), ("-1", 60, 1), ("inf", 60, 1)],
+)
+def test_the_time_to_live_is_the_variables_or_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    seconds: float,
+    warnings: int,
+) -> None:
+    assert parameter(monkeypatch, text)._cache_seconds == seconds
+    assert len(capsys.readouterr().out.splitlines()) == warnings
+
+
+@pytest.mark.usefixtures("unprobed")
+def test_an_appconfig_profile_comes_before_a_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILURE_APPCONFIG_CONFIGURATION", "profile")
+    monkeypatch.setenv("AWS_APPCONFIG_EXTENSION_HTTP_PORT", "1")
+    assert isinstance(parameter(monkeypatch, ""), DataPlane)
+
+
+# Which of them
 
 
 @pytest.fixture

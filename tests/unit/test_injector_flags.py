@@ -41,9 +41,13 @@ FAULTY: list[tuple[str, object]] = [
     ("exception", {"enabled": True, "match": [{"path": "x", "operator": [], "value": "y"}]}),
     ("exception", {"enabled": True, "match": [{"path": "x", "operator": "regex", "value": "("}]}),
     ("exception", {"enabled": True, "match": [{"path": "x", "operator": "regex"}]}),
-    ("diskspace", {"enabled": True}),
-    ("timeout", {"enabled": True}),
-    ("corruption", {"enabled": True}),
+    ("diskspace", {"enabled": True, "disk_space": 0}),
+    ("diskspace", {"enabled": True, "disk_space": 10_241}),
+    ("diskspace", {"enabled": True, "disk_space": "100"}),
+    ("timeout", {"enabled": True, "timeout_buffer_ms": -1}),
+    ("timeout", {"enabled": True, "timeout_buffer_ms": "500"}),
+    ("corruption", {"enabled": True, "body": 1}),
+    ("corruption", {"enabled": True, "body": None}),
 ]
 
 VALID: list[tuple[str, dict[str, object]]] = [
@@ -55,6 +59,13 @@ VALID: list[tuple[str, dict[str, object]]] = [
     ("statuscode", {"status_code": 599}),
     ("exception", {"exception_msg": ""}),
     ("exception", {"match": []}),
+    ("diskspace", {}),
+    ("diskspace", {"disk_space": 0.5}),
+    ("diskspace", {"disk_space": 10_240}),
+    ("timeout", {}),
+    ("timeout", {"timeout_buffer_ms": 500.5}),
+    ("corruption", {}),
+    ("corruption", {"body": ""}),
     ("denylist", {}),
     ("denylist", {"deny_list": ["s3.*.amazonaws.com", "dynamodb.*.amazonaws.com"]}),
     ("denylist", {"deny_list": ["a" * 512, "(a+)?", "([+*]){2}", r"(\+)+", "(a{2})+"]}),
@@ -105,3 +116,10 @@ def test_the_format_of_failure_lambda_0_is_named_in_a_warning(
     assert parse_flags({"isEnabled": True, "failureMode": "latency", "rate": 1}) == ()
     (warning,) = warnings(capsys)
     assert "0.x" in warning["message"]
+
+
+ORDER = ["latency", "timeout", "diskspace", "denylist", "statuscode", "exception", "corruption"]
+
+
+def test_the_modes_apply_in_the_order_of_failure_lambda() -> None:
+    assert list(MODES) == ORDER

@@ -145,7 +145,7 @@ class Teapot:
 def test_every_function_obeys_the_configuration_deployed_for_it(
     monkeypatch: pytest.MonkeyPatch, module: ModuleType
 ) -> None:
-    monkeypatch.setattr("gameday_injector.find_configuration", Teapot)
+    monkeypatch.setattr("gameday_injector.invocation.find_configuration", Teapot)
     with monkeypatch.context() as deployed:
         deployed.setenv("FAILURE_APPCONFIG_CONFIGURATION", "profile")
         handler = importlib.reload(module).handler

@@ -1,14 +1,18 @@
 """How sure the counts make us: against the published tables, SciPy, and laws that must hold."""
 
 import math
-from itertools import pairwise
+from itertools import permutations
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.optimize import brentq
 
+from gameday import statistics
 from gameday.statistics import (
+    INDEPENDENT,
     Interval,
     counts_interval,
     effective_share_interval,
@@ -16,6 +20,7 @@ from gameday.statistics import (
     more_requests,
     rate_interval,
     ratio_interval,
+    share_dispersion,
     share_interval,
 )
 
@@ -311,6 +316,140 @@ def test_more_of_the_same_periods_never_widen(
     assert width(effective_share_interval(periods * times, confidence)) <= widest + 1e-9
 
 
+@given(PERIODS, st.floats(0.01, 0.99), st.data())
+def test_more_bad_requests_never_turn_failed_into_passed(
+    periods: list[tuple[int, int]], limit: float, data: st.DataObject
+) -> None:
+    worse = [(data.draw(st.integers(events, total)), total) for events, total in periods]
+    if effective_share_interval(periods).low > limit:
+        assert not effective_share_interval(worse).high < limit
+
+
+@given(PERIODS)
+def test_the_share_seen_in_all_periods_is_inside_its_interval(
+    periods: list[tuple[int, int]],
+) -> None:
+    interval = effective_share_interval(periods)
+    share = sum(e for e, _ in periods) / sum(n for _, n in periods)
+    assert interval.low <= share <= interval.high
+
+
+@given(PERIODS)
+def test_time_may_run_backwards(periods: list[tuple[int, int]]) -> None:
+    forth, back = effective_share_interval(periods), effective_share_interval(periods[::-1])
+    assert (back.low, back.high) == pytest.approx((forth.low, forth.high), abs=1e-9)
+
+
+def test_the_order_of_up_to_seven_periods_does_not_matter() -> None:
+    bounds = {
+        (round(interval.low, 9), round(interval.high, 9))
+        for order in permutations([(1, 50), (9, 60), (2, 50), (5, 50), (0, 40)])
+        for interval in [effective_share_interval(order)]
+    }
+    assert len(bounds) == 1
+
+
+def test_of_many_periods_those_count_that_resemble_their_neighbours() -> None:
+    alternating = [(0, 100), (10, 100)] * 15
+    lasting = [(0, 100)] * 15 + [(10, 100)] * 15
+    assert effective_share_interval(alternating) == share_interval(150, 3000)
+    assert width(effective_share_interval(lasting)) > 5 * width(share_interval(150, 3000))
+
+
+def test_short_periods_show_a_slow_wave_as_long_ones_do() -> None:
+    short = [(round(50 + 20 * math.cos(math.pi * i / 15)), 1000) for i in range(60)]
+    long = [(sum(e for e, _ in short[i : i + 5]), 5000) for i in range(0, 60, 5)]
+    factor = share_dispersion(short).factor
+    assert factor > 20
+    assert share_dispersion(long).factor == pytest.approx(factor, rel=0.15)
+
+
+def test_a_period_without_a_request_counts_for_nothing() -> None:
+    periods = [(1, 50), (9, 60), (2, 50)]
+    assert share_dispersion([(0, 0), *periods, (0, 0)]) == share_dispersion(periods)
+
+
+@pytest.mark.parametrize("periods", [[], [(3, 50)], [(0, 50)] * 9, [(50, 50)] * 9])
+def test_what_shows_no_dispersion_has_none(periods: list[tuple[int, int]]) -> None:
+    assert share_dispersion(periods) == INDEPENDENT
+
+
+def test_periods_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="not 0 <= events <= total"):
+        effective_share_interval([(1, 10), (11, 10)])
+    with pytest.raises(ValueError, match="no counts of periods"):
+        counts_interval([1, -1], 60)
+    with pytest.raises(ValueError, match="no counts of periods"):
+        counts_interval([], 60)
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(-1, 60), (1, 0), (1, -60), (1, math.inf)])
+def test_what_is_no_rate_is_refused(count: int, seconds: float) -> None:
+    with pytest.raises(ValueError, match="no rate"):
+        rate_interval(count, seconds)
+
+
+@pytest.mark.parametrize(
+    "counts", [[3, 9, 4, 14, 6], [30, 90, 40, 140, 60, 80, 20], [1000, 1900, 1200, 900]]
+)
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_few_counts_are_bounded_by_their_variance_and_student(
+    counts: list[int], confidence: float
+) -> None:
+    total, freedom = sum(counts), len(counts) - 1
+    student = stats.t.ppf(confidence, freedom) / stats.norm.ppf(confidence)
+    excess = np.var(counts, ddof=1) * len(counts) / total
+    assert excess > 1
+
+    def improbable(mean: float) -> float:
+        ratio = mean / total
+        factor = student**2 * (1 + (excess - 1) * ratio * min(ratio, 2))
+        return float(stats.gamma.cdf(mean / factor, total / factor + 1) - confidence)
+
+    factor = student**2 * excess
+    low = stats.gamma.ppf(1 - confidence, total / factor) * factor
+    high = brentq(improbable, total, 1000 * total) if improbable(1e9) > 0 else math.inf
+    interval = counts_interval(counts, 1, confidence)
+    assert interval.low * len(counts) == pytest.approx(low, rel=1e-7)
+    assert interval.high * len(counts) == pytest.approx(high, rel=1e-7)
+
+
+def test_few_bursts_have_no_upper_bound() -> None:
+    assert counts_interval([0, 0, 9, 0, 0, 0, 0], 60).high == math.inf
+    assert effective_share_interval([(0, 50)] * 6 + [(40, 50)]).high > 0.9
+
+
+def test_with_dispersion_more_requests_are_asked_for() -> None:
+    periods = [(9, 200), (3, 200), (12, 200), (0, 200), (9, 200)]
+    dispersion = share_dispersion(periods)
+    alone = more_requests(33, 1000, 0.05)
+    more = more_requests(33, 1000, 0.05, dispersion=dispersion)
+    assert alone == 0
+    assert more is not None
+    assert more > 0
+    times = (1000 + more) / 1000
+    assert share_interval(33 * times, 1000 * times, dispersion=dispersion).high < 0.05
+    times = (1000 + more - 1) / 1000
+    assert share_interval(33 * times, 1000 * times, dispersion=dispersion).high >= 0.05
+
+
+@pytest.mark.parametrize("total", [100, 10_000, 10_000_000])
+@pytest.mark.parametrize("share", [0.0005, 0.05, 0.9])
+def test_an_interval_takes_few_steps_however_many_requests(
+    total: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    power = statistics._beta_power
+
+    def counted(a: float, b: float, x: float) -> float:
+        steps.append(x)
+        return power(a, b, x)
+
+    monkeypatch.setattr(statistics, "_beta_power", counted)
+    share_interval(round(total * share), total)
+    assert 0 < len(steps) < 30
+
+
 def test_one_bad_period_widens_what_even_periods_do_not() -> None:
     even = effective_share_interval([(5, 100)] * 10)
     burst = effective_share_interval([(0, 100)] * 9 + [(50, 100)])
@@ -367,9 +506,74 @@ def test_steady_series_give_their_ratio() -> None:
     assert interval.high == pytest.approx(1.1)
 
 
+@given(
+    st.lists(st.floats(10, 200), min_size=3, max_size=12),
+    st.lists(st.floats(10, 200), min_size=3, max_size=12),
+    CONFIDENCES,
+)
+def test_a_ratio_is_bounded_by_welch_for_neighbours_that_correlate_by_a_half(
+    before: list[float], after: list[float], confidence: float
+) -> None:
+    def side(values: list[float]) -> tuple[float, float, int]:
+        logs, k = np.log(values), len(values)
+        freedom = min(k - 1, 4)
+        cosines = np.cos(np.pi * np.outer(np.arange(1, freedom + 1), np.arange(k) + 0.5) / k)
+        correlations = 0.5 ** np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
+        expected = np.trace(cosines @ correlations @ cosines.T)
+        scale = ((cosines @ (logs - logs.mean())) ** 2).sum() / expected
+        return logs.mean(), scale * correlations.sum() / k**2, freedom
+
+    (m1, v1, f1), (m2, v2, f2) = side(before), side(after)
+    if v1 + v2 < 1e-12:
+        return
+    freedom = (v1 + v2) ** 2 / (v1**2 / f1 + v2**2 / f2)
+    reach = stats.t.ppf(confidence, freedom) * math.sqrt(v1 + v2)
+    interval = ratio_interval(before, after, confidence)
+    assert interval is not None
+    assert interval.low == pytest.approx(math.exp(m2 - m1 - reach), rel=1e-6)
+    assert interval.high == pytest.approx(math.exp(m2 - m1 + reach), rel=1e-6)
+
+
+def test_a_level_that_fell_to_zero_is_less() -> None:
+    assert ratio_interval([9, 11, 10, 10], [0, 0, 0, 0]) == Interval(0.0, 0.0)
+    interval = ratio_interval([9, 11, 10, 10], [0, 1, 0, 0])
+    assert interval is not None
+    assert interval.low == 0
+    assert 0.025 < interval.high < 0.5
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
-    [([0, 0, 0], [1, 2, 3]), ([1, 2], [1, 2, 3]), ([1, 2, 3], [1, 2]), ([1, 2, 3], []), ([], [])],
+    [([100, 90, 0, 95, 105, 98], [100, 95, 105, 90, 99]), ([50, 51, 49, 50], [0, 99, 103, 101])],
+)
+def test_the_bounds_with_a_zero_are_where_the_difference_may_be_none(
+    before: list[float], after: list[float]
+) -> None:
+    interval = ratio_interval(before, after)
+    assert interval is not None
+    base, new = statistics._level(before), statistics._level(after)
+    ratio = new.mean / base.mean
+    scaled = ratio**2 * base.variance
+    freedom = (scaled + new.variance) ** 2 / (
+        scaled**2 / base.freedom + new.variance**2 / new.freedom
+    )
+    for bound in (interval.low, interval.high):
+        spread = math.sqrt(new.variance + bound**2 * base.variance)
+        reach = stats.t.ppf(0.95, freedom) * spread
+        assert bound == 0 or abs(new.mean - bound * base.mean) == pytest.approx(reach, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([0, 0, 0], [1, 2, 3]),
+        ([0, 0, 1], [1, 2, 3]),
+        ([1, 2], [1, 2, 3]),
+        ([1, 2, 3], [1, 2]),
+        ([1, 2, 3], [1, 2, -3]),
+        ([1, 2, 3], []),
+        ([], []),
+    ],
 )
 def test_there_is_no_ratio_to_a_zero_or_of_too_few_periods(
     before: list[float], after: list[float]
@@ -377,11 +581,28 @@ def test_there_is_no_ratio_to_a_zero_or_of_too_few_periods(
     assert ratio_interval(before, after) is None
 
 
-def test_more_confidence_never_narrows_any_interval() -> None:
-    noisy = [100.0, 130, 90, 110, 105]
-    for pair in (
-        [effective_share_interval([(1, 50), (9, 50), (2, 50)], c) for c in (0.8, 0.95, 0.99)],
-        [counts_interval([20, 29, 22], 60, c) for c in (0.8, 0.95, 0.99)],
-        [ratio_interval(noisy, noisy, c) or Interval(0, 0) for c in (0.8, 0.95, 0.99)],
-    ):
-        assert all(width(one) < width(other) for one, other in pairwise(pair))
+@given(LEVELS, LEVELS, CONFIDENCES, CONFIDENCES)
+def test_more_confidence_never_narrows_a_ratio(
+    before: list[float], after: list[float], one: float, other: float
+) -> None:
+    weak, strong = (ratio_interval(before, after, c) for c in sorted((one, other)))
+    assert weak is not None
+    assert strong is not None
+    assert strong.low <= weak.low * (1 + 1e-12)
+    assert strong.high >= weak.high * (1 - 1e-12)
+
+
+@given(PERIODS, CONFIDENCES, CONFIDENCES)
+def test_more_confidence_never_narrows_a_share(
+    periods: list[tuple[int, int]], one: float, other: float
+) -> None:
+    weak, strong = (effective_share_interval(periods, c) for c in sorted((one, other)))
+    assert strong.low <= weak.low + 1e-9
+    assert strong.high >= weak.high - 1e-9
+
+
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=30), CONFIDENCES, CONFIDENCES)
+def test_more_confidence_never_narrows_a_rate(counts: list[int], one: float, other: float) -> None:
+    weak, strong = (counts_interval(counts, 60, c) for c in sorted((one, other)))
+    assert strong.low <= weak.low + 1e-9
+    assert strong.high >= weak.high - 1e-9

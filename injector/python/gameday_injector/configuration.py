@@ -1,4 +1,4 @@
-"""Reads the configuration from AppConfig and keeps the last good one.
+"""Reads the configuration from AppConfig or Parameter Store.
 
 Nothing in here may break the user's function: a fault is one warning, and then a pause.
 """
@@ -17,7 +17,9 @@ from gameday_injector.evidence import warn
 from gameday_injector.flags import Flag, parse_flags
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from mypy_boto3_appconfigdata import AppConfigDataClient
+    from mypy_boto3_ssm import SSMClient
 
 # The shortest interval that StartConfigurationSession accepts, and our pause after a failure.
 POLL_INTERVAL_SECONDS = 15
@@ -27,6 +29,8 @@ READ_TIMEOUT_SECONDS = 2
 # function has a tenth (benchmarks/injector_idle_cost.py). Beside the agent's own 45 s between
 # polls, one more second of age does not matter.
 AGENT_CACHE_SECONDS = 1
+# Parameter Store takes 40 requests a second of a whole account, so failure-lambda waits as long.
+PARAMETER_CACHE_SECONDS = 60
 
 
 class Source(Protocol):
@@ -92,20 +96,45 @@ class DataPlane:
     @functools.cached_property
     def _client(self) -> "AppConfigDataClient":
         import boto3
-        from botocore.config import Config
 
-        return boto3.client(
-            "appconfigdata",
-            config=Config(
-                connect_timeout=CONNECT_TIMEOUT_SECONDS,
-                read_timeout=READ_TIMEOUT_SECONDS,
-                retries={"total_max_attempts": 1},
-            ),
-        )
+        return boto3.client("appconfigdata", config=_one_short_attempt())
+
+
+class Parameter:
+    """A parameter of Parameter Store, as text or encrypted."""
+
+    def __init__(self, name: str, cache_seconds: float) -> None:
+        self._name = name
+        self._cache_seconds = cache_seconds
+
+    def fetch(self) -> tuple[bytes, float]:
+        """See `Source`; raises botocore's errors."""
+        answer = self._client.get_parameter(Name=self._name, WithDecryption=True)
+        return answer["Parameter"]["Value"].encode(), self._cache_seconds
+
+    @functools.cached_property
+    def _client(self) -> "SSMClient":
+        import boto3
+
+        return boto3.client("ssm", config=_one_short_attempt())
+
+
+def _one_short_attempt() -> "Config":
+    # Imported where a client is made: with the agent none is, and boto3 is slow to import.
+    from botocore.config import Config
+
+    return Config(
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=READ_TIMEOUT_SECONDS,
+        retries={"total_max_attempts": 1},
+    )
 
 
 class Configuration:
     """The configuration as it stands now.
+
+    When a poll fails, what has a lease (`expires_at`) is obeyed until its lease ends, and what
+    has none is obeyed no more: it could stay for ever.
 
     `clock` gives epoch seconds. It is the wall clock, because a lease ends at a time of day, and
     because time goes on while Lambda freezes the process.
@@ -130,7 +159,9 @@ class Configuration:
             content, wait_seconds = self._source.fetch()
         except Exception as error:
             wait_seconds = POLL_INTERVAL_SECONDS
-            warn("keeping the last configuration: a poll failed", error=repr(error))
+            warn("a poll failed: only what has a lease is obeyed", error=repr(error))
+            if self._expires_at == math.inf:
+                self._content, self._flags = b"", ()
         else:
             self._adopt(content)
         self._next_fetch_at = self._clock() + wait_seconds
@@ -145,7 +176,7 @@ def _parse(content: bytes) -> tuple[tuple[Flag, ...], float]:
     """Return the flags and `expires_at`; what cannot be understood injects nothing."""
     try:
         document = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         warn("the configuration is not JSON", error=str(error))
         return (), math.inf
     if not isinstance(document, dict):
@@ -158,16 +189,43 @@ def _parse(content: bytes) -> tuple[tuple[Flag, ...], float]:
     return parse_flags(document), expires_at
 
 
+def is_configured() -> bool:
+    """Tell whether the environment says where the configuration is."""
+    return any(
+        os.environ.get(name)
+        for name in ("FAILURE_APPCONFIG_CONFIGURATION", "FAILURE_INJECTION_PARAM")
+    )
+
+
 @functools.cache
 def find_configuration() -> Configuration:
     """Return this execution environment's configuration; probes once for the agent."""
+    return Configuration(_find_source())
+
+
+def _find_source() -> Source:
+    profile = os.environ.get("FAILURE_APPCONFIG_CONFIGURATION", "")
+    parameter = os.environ.get("FAILURE_INJECTION_PARAM", "")
+    if parameter and not profile:
+        return Parameter(parameter, _parameter_cache_seconds())
     application = os.environ.get("FAILURE_APPCONFIG_APPLICATION", "")
     environment = os.environ.get("FAILURE_APPCONFIG_ENVIRONMENT", "")
-    profile = os.environ.get("FAILURE_APPCONFIG_CONFIGURATION", "")
     port = os.environ.get("AWS_APPCONFIG_EXTENSION_HTTP_PORT", "2772")
     try:
         socket.create_connection(("localhost", port), CONNECT_TIMEOUT_SECONDS).close()
     except OSError:
-        return Configuration(DataPlane(application, environment, profile))
+        return DataPlane(application, environment, profile)
     path = f"/applications/{application}/environments/{environment}/configurations/{profile}"
-    return Configuration(Agent(f"localhost:{port}", path))
+    return Agent(f"localhost:{port}", path)
+
+
+def _parameter_cache_seconds() -> float:
+    text = os.environ.get("FAILURE_CACHE_TTL") or str(PARAMETER_CACHE_SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if 0 <= seconds < math.inf:
+        return seconds
+    warn("FAILURE_CACHE_TTL must be seconds: the default is used", found=text)
+    return PARAMETER_CACHE_SECONDS

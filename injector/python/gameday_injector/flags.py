@@ -110,4 +110,14 @@ def _child(value: object, name: str) -> object:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    """Write a value of the event as JavaScript's `String` does, which failure-lambda compares."""
+    match value:
+        case str():
+            return value
+        case dict():
+            return "[object Object]"
+        case list():
+            return ",".join("" if item is None else _text(item) for item in value)
+        case float() if value.is_integer():
+            return str(int(value))
+    return json.dumps(value, default=str)
