@@ -27,6 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-kill-points", action="store_true", help="try every cell of the kill-point matrix"
     )
+    parser.addoption("--side-by-side", type=int, default=6, help="how many runs die side by side")
+    parser.addoption("--seed", type=int, default=1, help="which of them dies of what, and when")
 
 
 @pytest.fixture(scope="session")

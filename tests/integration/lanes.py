@@ -472,7 +472,7 @@ class _Run:
         elif cell.is_late:
             self._await(lambda: self._is_over)
             self.died_at = time.time()
-            self._post_timed_out()
+            self.execution.post_timed_out()
         else:
             self._await(lambda: self._is_over)
             self.died_at = self.execution.described()["stopDate"].timestamp()
@@ -507,13 +507,13 @@ class _Run:
         self._await(lambda: self._loads(HELD_WITH))
         self.died_at = time.time()
         if death is Death.STOPPED:
-            self._post_timed_out()
+            self.execution.post_timed_out()
             self._await(lambda: self._journal("waits", ROLL_BACK))
         self.execution.stop()
         match death:
             case Death.TIMED_OUT:
                 self._await(lambda: self._journal("waits", ROLL_BACK))
-                self._post_timed_out()
+                self.execution.post_timed_out()
             case Death.THROTTLED:
                 self._await(self._was_throttled)
             case Death.REVOKED:
@@ -536,39 +536,6 @@ class _Run:
             Statistics=["Sum"],
         )["Datapoints"]
         return any(point["Sum"] for point in found)
-
-    def _post_timed_out(self) -> None:
-        """Give Roll back the event of an execution that timed out, as the rule would.
-
-        Nobody but AWS may put an event of aws.states.
-        """
-        described = self.execution.described()
-        detail = {
-            "executionArn": self.execution.arn,
-            "stateMachineArn": described["stateMachineArn"],
-            "name": self.run_id,
-            "status": "TIMED_OUT",
-            "startDate": int(1000 * described["startDate"].timestamp()),
-            "stopDate": int(1000 * time.time()),
-            "input": described["input"],
-            "inputDetails": {"included": True},
-            "output": None,
-            "error": None,
-            "cause": None,
-        }
-        event = {
-            "version": "0",
-            "id": unique("event"),
-            "detail-type": "Step Functions Execution Status Change",
-            "source": "aws.states",
-            "resources": [self.execution.arn],
-            "detail": detail,
-        }
-        self.gameday.client("lambda").invoke(
-            FunctionName=self.gameday.resource(invocation(ROLL_BACK)["function"]),
-            InvocationType="Event",
-            Payload=json.dumps(event),
-        )
 
     # -- deaths that take a call to prepare, and to lift ----------------------------------
 

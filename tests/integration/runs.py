@@ -400,6 +400,39 @@ class Execution:
         client = self.gameday.client("stepfunctions")
         client.stop_execution(executionArn=self.arn, error="Stopped", cause="by a person")
 
+    def post_timed_out(self) -> None:
+        """Give Roll back the event of an execution that timed out, as the rule would.
+
+        Nobody but AWS may put an event of aws.states.
+        """
+        described = self.described()
+        detail = {
+            "executionArn": self.arn,
+            "stateMachineArn": described["stateMachineArn"],
+            "name": self.run_id,
+            "status": "TIMED_OUT",
+            "startDate": int(1000 * described["startDate"].timestamp()),
+            "stopDate": int(1000 * time.time()),
+            "input": described["input"],
+            "inputDetails": {"included": True},
+            "output": None,
+            "error": None,
+            "cause": None,
+        }
+        event = {
+            "version": "0",
+            "id": unique("event"),
+            "detail-type": "Step Functions Execution Status Change",
+            "source": "aws.states",
+            "resources": [self.arn],
+            "detail": detail,
+        }
+        self.gameday.client("lambda").invoke(
+            FunctionName=self.gameday.resource("RollBackFunction"),
+            InvocationType="Event",
+            Payload=json.dumps(event),
+        )
+
     def record(self) -> Json:
         """Return the run's record, each attribute as its plain value."""
         found = self.gameday.item(f"run#{self.run_id}", "run")

@@ -17,32 +17,40 @@ its function's timeout.
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import patch
 
 import boto3
-from botocore.exceptions import ClientError, ReadTimeoutError
-from botocore.parsers import create_parser
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from ministack.services import dynamodb
 from tenacity import Retrying, stop_after_attempt, wait_fixed
 
 from gameday import runs, steps
 from gameday.conditions import appconfig
 from gameday.environment import Environment
-from gameday.errors import ConfigurationChanged
 from gameday.observability import logger
 from gameday.runs import StopReason
 from tests.house.project import FUNCTIONS, TEMPLATE
-from tests.steps.fakes import ALARM, DOCUMENT, STARTED_AT, CloudWatch, table
-from tests.unit.fakes import IN_PROGRESS, OFF, Deployment, FakeAppConfig
+from tests.interleavings.caller import Caller, Fate
+from tests.interleavings.execution import Execution
+from tests.interleavings.services import (
+    Events,
+    Scheduler,
+    StepFunctions,
+    Switch,
+    Topic,
+    ours,
+)
+from tests.steps.fakes import ALARM, STARTED_AT, CloudWatch, table
+from tests.unit.fakes import IN_PROGRESS, OFF, Deployment
 
 type Json = dict[str, Any]
 
@@ -58,114 +66,11 @@ RESTING = b'{"latency": {"enabled": false}}'
 THEIRS = b'{"latency": {"enabled": false}, "release": 2}'
 APPLICATION, PROFILE = "a1", "p2"
 _BY_HAND = {"Error": "ABORTED", "Cause": "turned off by hand"}
-_READS = ("get", "list", "describe", "query", "start_configuration_session", "starts", "sleeps")
-_MACHINE = "arn:aws:states:us-east-1:000000000000:execution:machine:"
 _RUNS = "runs"
-
-
-class Died(BaseException):
-    """Raised in a caller whose process dies; nothing of it reaches the outside any more."""
-
-
-class Fate(StrEnum):
-    """What becomes of an outside call."""
-
-    HAPPENS = "happens"
-    DIES_BEFORE = "the process dies before it"
-    DIES_AFTER = "the process dies after it"
-    REFUSED = "is refused"
-    UNANSWERED = "happens, but its answer is lost"
 
 
 class Broken(AssertionError):
     """Raised when something was left behind, or done that must never be done."""
-
-
-class Caller:
-    """One invocation of a function."""
-
-    def __init__(
-        self, world: World, name: str, work: Callable[[], Any], limit_seconds: float
-    ) -> None:
-        self.name, self.pending = name, "starts"
-        self.wakes_at = world.now
-        self.pending_since = world.now
-        self.ends_at = world.now + limit_seconds
-        self.over = self.died = False
-        self.result: Any = None
-        self.failure: Exception | None = None
-        self.fate = Fate.HAPPENS
-        self.sends: list[Send] = []
-        self._world, self._work = world, work
-        self._go = threading.Lock()
-        self._go.acquire()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    @property
-    def writes(self) -> bool:
-        """Whether it is about to change something."""
-        operation = self.pending.rpartition(":")[2]
-        return not operation.lower().startswith(_READS)
-
-    @property
-    def succeeded(self) -> bool:
-        return self.over and not self.died and self.failure is None
-
-    @property
-    def error(self) -> dict[str, str]:
-        """What Step Functions is told of it."""
-        if self.failure is None:
-            return {"Error": "Runtime.ExitError", "Cause": "the process died"}
-        return {"Error": type(self.failure).__name__, "Cause": str(self.failure)}
-
-    def _run(self) -> None:
-        try:
-            self._wait()
-            self.result = self._work()
-        except Died:
-            self.died = True
-        except Exception as failure:
-            self.failure = failure
-        self.over = True
-        self._world.back.release()
-
-    def go(self, fate: Fate) -> None:
-        """Run until the next outside call; to be called by the world."""
-        self.fate = fate
-        self._go.release()
-        self._world.back.acquire()
-
-    def _wait(self) -> None:
-        self._go.acquire()
-        if self.fate is Fate.DIES_BEFORE:
-            self.died = True
-        if self.died:
-            raise Died
-
-    def outside(self, what: str, call: Callable[[], Any]) -> Any:
-        """Do an outside call as the world decides."""
-        self._hand_back(what, self._world.now)
-        if self.fate is Fate.REFUSED:
-            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, what)
-        answer = call()
-        if self.fate is Fate.DIES_AFTER:
-            self.died = True
-            raise Died
-        if self.fate is Fate.UNANSWERED:
-            raise ReadTimeoutError(endpoint_url=f"https://{what}")
-        return answer
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, in the world's time."""
-        self._hand_back("sleeps", self._world.now + seconds)
-
-    def _hand_back(self, pending: str, wakes_at: float) -> None:
-        if self.died:  # a `finally` on the way out: no process, no call
-            raise Died
-        self.pending, self.pending_since, self.wakes_at = pending, self._world.now, wakes_at
-        self._world.back.release()
-        self._wait()
 
 
 @dataclass
@@ -193,210 +98,6 @@ class Delivery:
     caller: Caller | None = None
 
 
-class Execution:
-    """One execution of the state machine: calls the steps in their order, as its definition does.
-
-    `waits` are how long it waits before the condition and under it, in seconds.
-    """
-
-    def __init__(
-        self,
-        world: World,
-        run_id: str,
-        environment: str = "e1",
-        waits: tuple[float, float] = (1.0, 1.0),
-        told: bool = True,
-    ) -> None:
-        condition = DOCUMENT["condition"] | {"environment": environment}
-        self.world, self.run_id, self.arn = world, run_id, f"{_MACHINE}{run_id}"
-        self.environment = environment
-        self.document = DOCUMENT | {"condition": condition}
-        self.waits, self.told = waits, told
-        self.status, self.state = "RUNNING", "arm"
-        self.failure: dict[str, str] | None = None
-        self.output: Json | None = None
-        self.work: Caller | None = None
-        self.watch: Caller | None = None
-        self._tokens = self._retries = 0
-        self._answer: dict[str, str] | None = None
-        self._ready_at = world.now
-
-    # -- its states ---------------------------------------------------------------------------
-
-    def react(self) -> None:
-        """Go on as far as it can."""
-        while self.status == "RUNNING" and getattr(self, f"_{self.state}")():
-            pass
-
-    def _enter(self, state: str, wait_seconds: float = 0) -> bool:
-        self.state, self.work, self._retries = state, None, 0
-        self._ready_at = self.world.now + wait_seconds
-        return True
-
-    def _done(self, step: str, *arguments: Any) -> bool:
-        """Whether the work of a state is done: a call of its step, which is started if need be."""
-        if self.work is None:
-            if self.world.now >= self._ready_at:
-                self.work = self.world.call(step, self.run_id, *arguments)
-            return False
-        return self.work.over
-
-    def _arm(self) -> bool:
-        if not self._done("arm_rollback", self.arn, self.document):
-            return False
-        assert self.work
-        if not self.work.succeeded:
-            return self.end("FAILED", self.work.error)
-        self._watch_on()
-        return self._enter("baseline", self.waits[0])
-
-    def _watch_on(self) -> None:
-        self._tokens += 1
-        self._answer = None
-        self.watch = self.world.call("watch_guardrails", self.run_id, self.token)
-
-    @property
-    def token(self) -> str:
-        return f"{self.run_id}/{self._tokens}"
-
-    def answer(self, token: str, answer: dict[str, str]) -> bool:
-        """Answer the watch; False: there is none with this token any more."""
-        standing = self.watch is not None and token == self.token and self.status == "RUNNING"
-        if not standing or self._answer is not None:
-            return False
-        self._answer = answer
-        return True
-
-    def _watch_failed(self) -> bool:
-        """Whether the watch ended the work, which nobody stops."""
-        assert self.watch
-        if self._answer and "error" in self._answer:
-            self.failure = {"Error": self._answer["error"], "Cause": self._answer["cause"]}
-        elif self.watch.over and not self.watch.succeeded:
-            self.failure = self.watch.error
-        else:
-            return False
-        self.watch = None
-        return self._enter("disable")
-
-    def _work_failed(self) -> bool:
-        assert self.work
-        if self.work.succeeded:
-            return False
-        self.failure, self.watch = self.work.error, None
-        return self._enter("disable")
-
-    def _baseline(self) -> bool:
-        if self._watch_failed():
-            return True
-        return self.world.now >= self._ready_at and self._enter("enable")
-
-    def _enable(self) -> bool:
-        if self._watch_failed():
-            return True
-        if not self._done("enable_condition"):
-            return False
-        return self._work_failed() or self._enter("window", self.waits[1])
-
-    def _window(self) -> bool:
-        if self._watch_failed():
-            return True
-        return self.world.now >= self._ready_at and self._enter("stand_down")
-
-    def _stand_down(self) -> bool:
-        if self._watch_failed():
-            return True
-        if not self._done("stand_watch_down"):
-            return False
-        if self._work_failed():
-            return True
-        if self._answer is None:
-            return False
-        self.watch = None
-        return self._enter("disable")
-
-    def _disable(self) -> bool:
-        if not self._done("disable_condition"):
-            return False
-        assert self.work
-        if not self.work.succeeded:
-            if not isinstance(self.work.failure, ConfigurationChanged) and self._again():
-                return False
-            self.failure = self.work.error
-        return self._enter("publish")
-
-    def _publish(self) -> bool:
-        if not self._done("publish_verdict", self.failure):
-            return False
-        assert self.work
-        if not self.work.succeeded:
-            return False if self._again() else self.end("FAILED", self.work.error)
-        self.output = self.work.result
-        assert self.output
-        self.state = "over"
-        if self.output["status"] == "ERROR":
-            return self.end("FAILED", {"Error": "NoVerdict", "Cause": self.output["reason"]})
-        return self.end("SUCCEEDED", {})
-
-    def _over(self) -> bool:
-        return False
-
-    def _again(self) -> bool:
-        """Retry the work of a state, as `Retry` of States.ALL says."""
-        if self._retries == 6:
-            return False
-        self.work = None
-        self._ready_at = self.world.now + min(2.0 * 2**self._retries, 30)
-        self._retries += 1
-        return True
-
-    # -- what is done to it ---------------------------------------------------------------------
-
-    def give_up(self) -> bool:
-        """Lose the answer of its work, which goes on, and call the step again."""
-        if self.status != "RUNNING" or self.work is None or self.work.over or self._retries == 4:
-            return False
-        self.work = None
-        self._ready_at = self.world.now + 1
-        self._retries += 1
-        self.world.note(f"Step Functions loses the answer to {self.state} of {self.run_id}")
-        return True
-
-    def stop(self, status: str) -> bool:
-        """End it from outside."""
-        if self.status != "RUNNING":
-            return False
-        self.world.note(f"{self.run_id} is {status}")
-        self.end(status, {"Error": "Stopped", "Cause": "by a person"})
-        return True
-
-    def end(self, status: str, error: dict[str, str]) -> bool:
-        """End it; what it called goes on."""
-        self.status = status
-        if status != "SUCCEEDED" and self.told:
-            detail = {"name": self.run_id, "status": status, "executionArn": self.arn}
-            detail |= {name.lower(): text for name, text in error.items()}
-            self.world.deliver({"source": "aws.states", "detail": detail})
-        return False
-
-    def redrive(self) -> bool:
-        """Enter what it ended in once more."""
-        if self.status in ("RUNNING", "SUCCEEDED") or self.state == "over":
-            return False
-        self.world.note(f"{self.run_id} is redriven at {self.state}")
-        self.status = "RUNNING"
-        self._enter(self.state)
-        if self.watch:
-            self._watch_on()
-        return True
-
-    @property
-    def timer(self) -> float | None:
-        """When it goes on by itself."""
-        waits = self.status == "RUNNING" and self.work is None and self.state != "over"
-        return self._ready_at if waits else None
-
-
 class World:
     """The services, what runs on them, and the decisions about both."""
 
@@ -420,7 +121,7 @@ class World:
         self.violations: list[str] = []
         self.stopped_by_hand: set[str] = set()
         """The descriptions of the deployments that a person stopped."""
-        self.switch = _Switch(self)
+        self.switch = Switch(self)
         self.switch.states_of_next = ["DEPLOYING", "BAKING"]
         self.switch.states_of_stop = ["ROLLING_BACK", "ROLLED_BACK"]
         for environment in self.switch.environments:
@@ -434,10 +135,10 @@ class World:
             "appconfig": self.switch,
             "appconfigdata": self.switch,
             "cloudwatch": self.alarms,
-            "events": _Events(self),
-            "sns": _Topic(self),
-            "scheduler": _Scheduler(self),
-            "stepfunctions": _StepFunctions(self),
+            "events": Events(self),
+            "sns": Topic(self),
+            "scheduler": Scheduler(self),
+            "stepfunctions": StepFunctions(self),
         }
         session = SimpleNamespace(
             client=lambda name, **_: _Outside(self, name, clients[name]),
@@ -551,11 +252,12 @@ class World:
 
     # -- decisions ------------------------------------------------------------------------------
 
-    def execute(self, run_id: str, **how: Any) -> Execution:
-        """Start a run."""
-        execution = self.executions[run_id] = Execution(self, run_id, **how)
-        execution.react()
-        return execution
+    def execute(self, run_id: str, *where: Any, **how: Any) -> Execution:
+        """Start a run; one of the same name is the same run."""
+        if run_id not in self.executions:
+            self.executions[run_id] = Execution(self, run_id, *where, **how)
+            self.executions[run_id].react()
+        return self.executions[run_id]
 
     def call(self, step: str, *arguments: Any) -> Caller:
         """Invoke the function of a step; or let a person end a run, by `end_run`."""
@@ -689,7 +391,7 @@ class World:
         """Tell the history of what no caller did."""
         self.history.append(f"{self._clock()} {what}")
 
-    def pass_time(self) -> bool:
+    def pass_time(self, limit: float = math.inf) -> bool:
         """Let time pass until something is due, but no longer than a call may take."""
         moments = [c.wakes_at for c in self.callers if not c.over]
         moments += [d.ready_at for d in self.deliveries if d.caller is None]
@@ -702,7 +404,7 @@ class World:
         if not later:
             return False
         until = min(later)
-        if calling and until > min(calling) + LONGEST_CALL_SECONDS:
+        if until > min([limit, *(since + LONGEST_CALL_SECONDS for since in calling)]):
             return False
         self.now = until
         self._fire()
@@ -770,29 +472,8 @@ class World:
                 caller.go(Fate.DIES_BEFORE)
 
 
-def ours(deployment: Deployment) -> bool:
-    return deployment.description.startswith("gameday run ")
-
-
 def _title(event: Json) -> str:
     return str(event.get("reason") or event["detail"].get("status") or "ALARM")
-
-
-# -- services -----------------------------------------------------------------------------------
-
-
-class _Switch(FakeAppConfig):
-    """AppConfig, which sees that nobody of ours does what they must not."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__(resting=None)
-        self._world = world
-
-    def stop_deployment(self, **asked: Any) -> Json:
-        deployment = self._deployment(asked["EnvironmentId"], asked["DeploymentNumber"])
-        if self._world.running and not ours(deployment):
-            self._world.violations.append(f"{deployment} of somebody else was stopped")
-        return super().stop_deployment(**asked)
 
 
 class _Outside:
@@ -821,143 +502,63 @@ class _Outside:
         return SimpleNamespace(paginate=paginate)
 
 
-class _Events:
-    """The bus; it refuses no entry."""
-
-    class exceptions:
-        ResourceNotFoundException = type("ResourceNotFoundException", (Exception,), {})
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def describe_event_bus(self, Name: str) -> None:
-        """It is there."""
-
-    def put_events(self, Entries: list[Json]) -> Json:
-        for entry in Entries:
-            self._world.sent("bus", json.loads(entry["Detail"]))
-        return {"FailedEntryCount": 0}
-
-
-class _Topic:
-    """The topic of the verdicts for people."""
-
-    class exceptions:
-        NotFoundException = type("NotFoundException", (Exception,), {})
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def get_topic_attributes(self, TopicArn: str) -> None:
-        """It is there."""
-
-    def publish(self, Message: str, **_: Any) -> None:
-        run_id = next(id_ for id_ in self._world.executions if f"run {id_}, " in Message)
-        self._world.sent("topic", {"run": run_id, "message": Message})
-
-
-class _Scheduler:
-    """The one-time schedules, by their runs."""
-
-    class exceptions:
-        ConflictException = type("ConflictException", (Exception,), {})
-        ResourceNotFoundException = type("ResourceNotFoundException", (Exception,), {})
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def create_schedule(self, **asked: Any) -> None:
-        expression, event = asked["ScheduleExpression"], json.loads(asked["Target"]["Input"])
-        if event["run_id"] in self._world.schedules:
-            raise self.exceptions.ConflictException
-        moment = datetime.strptime(expression, "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
-        self._world.schedules[event["run_id"]] = {
-            "name": asked["Name"],
-            "at": moment.timestamp(),
-            "input": event,
-        }
-
-    def delete_schedule(self, Name: str, **_: Any) -> None:
-        for run_id, schedule in self._world.schedules.items():
-            if schedule["name"] == Name:
-                del self._world.schedules[run_id]
-                return
-        raise self.exceptions.ResourceNotFoundException
-
-
-class _StepFunctions:
-    """The executions, and the answers to their watches."""
-
-    class exceptions:
-        TaskTimedOut = type("TaskTimedOut", (Exception,), {})
-        TaskDoesNotExist = type("TaskDoesNotExist", (Exception,), {})
-        InvalidToken = type("InvalidToken", (Exception,), {})
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def describe_execution(self, executionArn: str) -> Json:
-        run_id = executionArn.removeprefix(_MACHINE)
-        status = self._world.executions[run_id].status
-        return {"executionArn": executionArn, "name": run_id, "status": status}
-
-    def stop_execution(self, executionArn: str, error: str, cause: str) -> None:
-        execution = self._world.executions[executionArn.removeprefix(_MACHINE)]
-        if execution.status == "RUNNING":
-            execution.end("ABORTED", {"Error": error, "Cause": cause})
-
-    def send_task_success(self, taskToken: str, output: str) -> None:
-        self._answer(taskToken, {"output": output})
-
-    def send_task_failure(self, taskToken: str, error: str, cause: str) -> None:
-        self._answer(taskToken, {"error": error, "cause": cause})
-
-    def _answer(self, token: str, answer: dict[str, str]) -> None:
-        execution = self._world.executions[token.partition("/")[0]]
-        if not execution.answer(token, answer):
-            raise self.exceptions.TaskTimedOut
-
-
 # -- the world as the modules see it --------------------------------------------------------------
 
-_current: World | None = None
-_parser = create_parser("json")
+_typed, _plain = TypeSerializer().serialize, TypeDeserializer().deserialize
 
 
-def _gate(model: Any, params: Json, **_: Any) -> Any:
-    """Let a call of DynamoDB be an outside call; None: nobody decides about it."""
-    if _current is None or _current.running is None:
-        return None
-    return _current.outside("dynamodb", model.name, partial(_dynamodb, model, params))
+def _serialized(arguments: Json) -> Json:
+    """The arguments of a call as DynamoDB takes them."""
+    found = dict(arguments)
+    for name in {"Key", "Item", "ExpressionAttributeValues"} & found.keys():
+        found[name] = {key: _typed(value) for key, value in found[name].items()}
+    if "TransactItems" in found:
+        found["TransactItems"] = [{"Put": _serialized(i["Put"])} for i in found["TransactItems"]]
+    return found
 
 
-def _dynamodb(model: Any, params: Json) -> Any:
-    headers = {"x-amz-target": params["headers"]["X-Amz-Target"]}
-    coroutine = dynamodb.handle_request("POST", "/", headers, params["body"], {})
+def _deserialized(answer: Json) -> Json:
+    found = dict(answer)
+    for name in {"Item", "Attributes"} & found.keys():
+        found[name] = {key: _plain(value) for key, value in found[name].items()}
+    if "Items" in found:
+        found["Items"] = [_deserialized({"Item": item})["Item"] for item in found["Items"]]
+    return found
+
+
+def _dynamodb(client: Any, operation: str, arguments: Json) -> Json:
+    """Let the embedded AWS's DynamoDB do a call, without what botocore does for the network."""
+    headers = {"x-amz-target": f"DynamoDB_20120810.{operation}"}
+    body = json.dumps(_serialized(arguments)).encode()
+    coroutine = dynamodb.handle_request("POST", "/", headers, body, {})
     try:
         coroutine.send(None)  # it awaits nothing, so it needs no event loop
     except StopIteration as done:
-        status, answered, body = done.value
-    response = {"status_code": status, "headers": answered, "body": body}
-    return SimpleNamespace(status_code=status), _parser.parse(response, model.output_shape)
+        status, _, content = done.value
+    answer = json.loads(content)
+    if status == 200:
+        return _deserialized(answer)
+    code = answer["__type"].rpartition("#")[2]
+    error = {"Error": {"Code": code, "Message": answer.get("message", "")}}
+    raise client.exceptions.from_code(code)(error, operation)
 
 
 @contextmanager
 def a_world() -> Iterator[World]:
     """A world of its own; at its end every caller is dead."""
-    global _current
     world = World()
-    events = world.table.meta.client.meta.events
-    events.register_first("before-call.dynamodb", _gate, unique_id="world")
-    level = logger.log_level
+    client, level = world.table.meta.client, logger.log_level
+
+    def call(operation: str, arguments: Json) -> Any:
+        return world.outside("dynamodb", operation, lambda: _dynamodb(client, operation, arguments))
+
     with ExitStack() as patches:
         for module in (steps, runs, appconfig):
             patches.enter_context(patch.object(module, "time", world))
+        patches.enter_context(patch.object(client, "_make_api_call", call))
         logger.setLevel("CRITICAL")
-        _current = world
         try:
             yield world
         finally:
             world.end()
-            _current = None
             logger.setLevel(level)
