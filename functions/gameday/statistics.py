@@ -27,10 +27,7 @@ RATIO_CORRELATION = 0.5
 
 @dataclass(frozen=True)
 class Interval:
-    """A lower and an upper bound, each of which holds by itself with the confidence asked for.
-
-    `high` is infinite where there is no upper bound.
-    """
+    """A lower and an upper bound, each of which holds by itself with the confidence asked for."""
 
     low: float
     high: float
@@ -42,9 +39,9 @@ class Dispersion:
 
     `factor` is it at the mean that was seen. At a larger mean it is larger, because bursts that
     make the events more also make them more uneven; else a run that happened to see few bursts
-    would be too sure that there are few. The part above chance grows with the square of the mean
-    up to twice the one seen, and then in proportion: the variance as in the inverse Gaussian, then
-    as in the negative binomial distribution. `make judge-bench` decided for these.
+    would be too sure that there are few. The part above chance grows with the square of the mean,
+    so that the variance does with its cube as in the inverse Gaussian distribution, and up to three
+    times the mean seen. `make judge-bench` decided for these.
     """
 
     factor: float = 1.0
@@ -52,11 +49,11 @@ class Dispersion:
 
     def at(self, ratio: float) -> float:
         """Return the factor at a mean that is `ratio` times the one seen."""
-        return self.factor + self.growth * (ratio * min(ratio, 2.0) - 1)
+        return self.factor + self.growth * (min(ratio, 3.0) ** 2 - 1)
 
     def steepness(self, ratio: float) -> float:
         """Return what the growth makes of the slope of a distribution, about, at its bound."""
-        return 1 - self.growth * (ratio - 1) / self.at(ratio)
+        return 1 - self.growth * ratio * (ratio - 1) / self.at(ratio) if ratio < 3 else 1.0
 
 
 INDEPENDENT = Dispersion()
@@ -83,6 +80,9 @@ def share_interval(
     if total == 0:
         return Interval(0.0, 1.0)
     bad, good = events / dispersion.factor, (total - events) / dispersion.factor
+    low = _beta_quantile(bad, good + 1, 1 - confidence) if bad else 0.0
+    if not good:
+        return Interval(low, 1.0)
 
     def at(share: float) -> tuple[float, float]:
         ratio = share * total / events if events else 1.0
@@ -91,12 +91,8 @@ def share_interval(
         slope = _beta_density(a, b, share) * dispersion.steepness(ratio)
         return _beta_cdf(a, b, share) - confidence, slope
 
-    return Interval(
-        _beta_quantile(bad, good + 1, 1 - confidence) if bad else 0.0,
-        _root(at, (bad / (bad + good), _rough_beta(bad + 1, good, confidence), 1.0))
-        if good
-        else 1.0,
-    )
+    start = _rough_beta(bad + 1, good, confidence)
+    return Interval(low, _root(at, (events / total, start, 1.0)))
 
 
 def share_dispersion(periods: Sequence[tuple[int, int]], confidence: float = 0.95) -> Dispersion:
@@ -233,9 +229,6 @@ def _rate_interval(
 
 
 def _rate_above(count: int, confidence: float, dispersion: Dispersion) -> float:
-    if dispersion.growth and -math.expm1(-count / (2 * dispersion.growth)) <= confidence:
-        return math.inf  # however large the mean, so few events are not that improbable
-
     def at(mean: float) -> tuple[float, float]:
         ratio = mean / count if count else 1.0
         factor = dispersion.at(ratio)

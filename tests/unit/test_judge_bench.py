@@ -80,14 +80,12 @@ def test_the_kept_results_are_of_everything_that_is_simulated() -> None:
     assert kept == {(measure.name, truth.name) for measure in MEASURES for truth in measure.truths}
 
 
-@pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
-def test_the_documents_say_what_the_results_say(path: Any) -> None:
-    assert path.read_text(encoding="utf-8") == documents()[path], "run make judge-bench"
-
-
-def test_the_document_shows_each_figure() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    assert [path.name for path in documents() if path != DOCUMENT if path.name not in text] == []
+def test_docs_say_and_show_what_the_results_say() -> None:
+    written = documents()
+    drifted = [p.name for p, text in written.items() if p.read_text(encoding="utf-8") != text]
+    assert drifted == [], "make judge-bench, or python -m benchmarks.judge --report"
+    missing = [p.name for p in written if p != DOCUMENT and f"({p.name})" not in written[DOCUMENT]]
+    assert missing == []
 
 
 # -- Kayenta's judge, as it is described
@@ -146,6 +144,11 @@ def test_kayenta_as_it_comes_fails_a_rise_of_any_size() -> None:
 
 def test_kayenta_does_not_look_at_the_size_where_the_control_is_zero() -> None:
     assert fails([0.0] * 8, [1.0, 2, 3, 4, 5, 6, 7, 8], allowed=100)
+
+
+def test_kayenta_fails_a_short_run_only_where_all_periods_lie_apart() -> None:
+    assert fails([100.0, 101, 99], [200.0, 202, 198])
+    assert not fails([100.0, 101, 99], [101.5, 200, 98.5])
 
 
 def test_kayenta_passes_twice_the_latency_in_a_short_and_noisy_run() -> None:
