@@ -64,7 +64,7 @@ $(SECURITY_READY): tests/security/requirements.txt
 	@touch $@
 
 unit: $(READY) ## The tests that need nothing started.
-	$(BIN)/pytest tests/unit tests/steps tests/statemachine tests/template tests/house
+	$(BIN)/pytest tests/unit tests/steps tests/statemachine tests/template tests/house tests/interleavings
 
 integration: $(READY) ## The tests on the embedded AWS.
 	$(BIN)/pytest tests/integration
