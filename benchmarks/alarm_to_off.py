@@ -49,7 +49,7 @@ ROOT = Path(__file__).parents[1]
 CHAOS = ROOT / ".venv-chaostoolkit" / "bin" / "chaos"
 REPORT = ROOT / "docs" / "alarm-to-off.md"
 
-AT_ONCE = 6  # runs beside each other; their alarms ring one after another
+AT_ONCE = 4  # runs beside each other; their alarms ring one after another
 PEERS_AT_ONCE = 2  # processes that poll: more would be in each other's way on two cores
 RATE_PER_SECOND = 10  # so the last request tells within a tenth of a second when the load ended
 POLL_SECONDS = 0.05  # more often, and asking takes what the functions need to start

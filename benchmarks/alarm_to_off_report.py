@@ -137,7 +137,7 @@ Where it was still on, nothing was left that would turn it off: the bench did it
   50 ms between two answers, and the target of the load keeps when each request came.
 - **Gameday:** real runs of the deployed machine: EventBridge rule, Lambda function, DynamoDB
   record. *Cold:* before each alarm Lambda forgets the function that undoes, as it does when none
-  has rung for a while; *warm:* it ran shortly before. Six runs go on at once, but only one alarm
+  has rung for a while; *warm:* it ran shortly before. Four runs go on at once, but only one alarm
   rings at a time, and the next waits until the run before has gone on to its recovery.
 - **Chaos Toolkit** ({versions}): the method deploys the condition and then generates the load in
   the main thread, where a signal ends it at once; for a load in the background it would wait before
