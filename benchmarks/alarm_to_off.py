@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -37,6 +37,7 @@ from tests.integration.runs import (
     OFF,
     Execution,
     Gameday,
+    Json,
     Mailbox,
     Target,
     eventually,
@@ -220,9 +221,21 @@ def gameday_reacts(stand: Stand, *, cold: bool) -> Reaction:
 
 
 def _under_load(stand: Stand, target: Target, *guardrails: str) -> tuple[str, Execution]:
-    """Start a run; return its name once its condition is on and its load arrives."""
-    name = unique("bench")
-    document = document_of(
+    """Start a run; return its name once its condition is on and its load arrives.
+
+    One whose measures do not hold before anything is injected ends there: another is started.
+    """
+    while True:
+        name = unique("bench")
+        execution = stand.gameday.start(_experiment(stand, target, name, guardrails))
+        if _reaches_its_load(execution):
+            stand.arrivals.await_load(name)
+            return name, execution
+        print(f"Not counted: {execution.verdict()['reason']}", flush=True)
+
+
+def _experiment(stand: Stand, target: Target, name: str, guardrails: Sequence[str]) -> Json:
+    return document_of(
         name,
         target,
         stand.arrivals.url(name),
@@ -230,10 +243,11 @@ def _under_load(stand: Stand, target: Target, *guardrails: str) -> tuple[str, Ex
         load={"rate_per_second": RATE_PER_SECOND},
         windows={"condition_seconds": 120},
     )
-    execution = stand.gameday.start(document)
-    execution.wait_for("Generate load")
-    stand.arrivals.await_load(name)
-    return name, execution
+
+
+def _reaches_its_load(execution: Execution) -> bool:
+    eventually(lambda: {"Generate load", "Publish verdict"} & set(execution.entered()))
+    return "Generate load" in execution.entered()
 
 
 def _forget_the_undo(stand: Stand) -> None:
