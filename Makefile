@@ -9,10 +9,11 @@ READY := .venv/ready
 SECURITY_READY := .venv-security/ready
 CHAOSTOOLKIT_READY := .venv-chaostoolkit/ready
 STACK ?= gameday
+SEED ?= 1
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run conditions conditions-off test pr check security unit integration kill-matrix injector-test format lock injector-bench alarm-bench judge-bench clean
+.PHONY: help setup demo run conditions conditions-off test pr check security unit integration kill-matrix fifty-runs interleavings injector-test format lock injector-bench alarm-bench judge-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -64,7 +65,7 @@ $(SECURITY_READY): tests/security/requirements.txt
 	@touch $@
 
 unit: $(READY) ## The tests that need nothing started.
-	$(BIN)/pytest tests/unit tests/steps tests/statemachine tests/template tests/house
+	$(BIN)/pytest tests/unit tests/steps tests/interleavings tests/statemachine tests/template tests/house
 
 integration: $(READY) ## The tests on the embedded AWS.
 	$(BIN)/pytest tests/integration
@@ -77,6 +78,12 @@ injector-test: ## The injector's tests on another Python: make injector-test OTH
 	$(OTHER) -m venv out/injector
 	out/injector/bin/pip install --quiet --disable-pip-version-check pytest pytest-socket hypothesis boto3 aiohttp aws-lambda-powertools
 	out/injector/bin/python -m pytest $(wildcard tests/unit/test_injector*.py)
+
+fifty-runs: $(READY) ## Let fifty runs die at any moment, side by side; SEED says of what, and when.
+	$(BIN)/pytest tests/integration/test_side_by_side.py --side-by-side 50 --seed $(SEED)
+
+interleavings: $(READY) ## Try many orders of everything that may happen inside of the steps.
+	INTERLEAVINGS=3000 $(BIN)/pytest tests/interleavings
 
 format: $(READY) ## Format the code.
 	$(BIN)/ruff format .
