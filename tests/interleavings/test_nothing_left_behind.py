@@ -109,7 +109,7 @@ class Story:
     """
 
     turns: tuple[Turn, ...]
-    waits: tuple[float, float] = (1.0, 1.0)
+    waits: tuple[float, float] = (30.0, 30.0)
     told: bool = True
 
 
@@ -162,7 +162,7 @@ class Teller:
 
 
 _DEADLINE_SECONDS = parse(DOCUMENT).plan.deadline_seconds
-_WAITS = (1.0, 1.0, _DEADLINE_SECONDS - 1.0, _DEADLINE_SECONDS + 1.0)
+_WAITS = (30.0, 30.0, 1.0, _DEADLINE_SECONDS - 1.0, _DEADLINE_SECONDS + 1.0)
 """How long a run waits somewhere: so that its deadline comes later, in the next step, or now."""
 _TURNS = st.builds(
     Turn,
