@@ -9,10 +9,11 @@ READY := .venv/ready
 SECURITY_READY := .venv-security/ready
 CHAOSTOOLKIT_READY := .venv-chaostoolkit/ready
 STACK ?= gameday
+SEED ?= 1
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run conditions conditions-off test pr check security unit integration side-by-side kill-matrix injector-test format lock injector-bench alarm-bench judge-bench clean
+.PHONY: help setup demo run conditions conditions-off test pr check security unit integration interleavings side-by-side kill-matrix injector-test format lock injector-bench alarm-bench judge-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -66,11 +67,14 @@ $(SECURITY_READY): tests/security/requirements.txt
 unit: $(READY) ## The tests that need nothing started.
 	$(BIN)/pytest tests/unit tests/steps tests/statemachine tests/template tests/house tests/interleavings
 
+interleavings: $(READY) ## Try many orders of everything that may happen inside of the steps.
+	INTERLEAVINGS=3000 $(BIN)/pytest tests/interleavings
+
 integration: $(READY) ## The tests on the embedded AWS.
 	$(BIN)/pytest tests/integration --ignore tests/integration/test_side_by_side.py
 
-side-by-side: $(READY) ## Fifty runs on fifty targets that die at random, and every one restored.
-	$(BIN)/pytest tests/integration/test_side_by_side.py --side-by-side 50
+side-by-side: $(READY) ## Fifty runs on fifty targets that die at random (SEED says how).
+	$(BIN)/pytest tests/integration/test_side_by_side.py --side-by-side 50 --seed $(SEED)
 
 kill-matrix: $(READY) ## Let a run die in every state in every way; writes docs/kill-matrix.md.
 	$(BIN)/pytest tests/integration/test_kill_matrix.py --all-kill-points

@@ -86,9 +86,10 @@ type Runs = Mapping[int, Future[Seen]]
 
 
 def fates(number: int, seed: int) -> list[Fate]:
-    """As many of each death as there can be, in any order, each at some moment."""
+    """Every death equally often, in any order, each at some moment; one in ten runs lives."""
     chance = random.Random(seed)
-    deaths = [list(Death)[index % len(Death)] for index in range(number)]
+    deaths = [list(Death)[index % (len(Death) - 1)] for index in range(number - number // 10)]
+    deaths += [Death.NONE] * (number // 10)
     chance.shuffle(deaths)
     return [
         Fate(death, chance.choice(_STATES), chance.uniform(0, _LONGEST_SECONDS)) for death in deaths

@@ -1,16 +1,17 @@
 """Nothing is left behind, whatever happens inside of the steps and in whichever order.
 
-INTERLEAVINGS is how many examples are tried; a number of one's own tries new ones every time.
+One thing happens at every point; several things happen at some. INTERLEAVINGS in the environment
+is how many stories of several are tried: new ones every time, and more that may happen.
 """
 
 import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from gameday.experiment import parse
@@ -25,6 +26,8 @@ from tests.interleavings.world import (
 )
 from tests.steps.fakes import DOCUMENT
 from tests.unit.fakes import OFF
+
+_MANY = os.environ.get("INTERLEAVINGS")
 
 type Happening = Callable[[World, Execution], object]
 
@@ -98,16 +101,15 @@ class Turn:
 
 @dataclass(frozen=True)
 class Story:
-    """A run comes to a state undisturbed, and from there on things happen.
+    """A run, and what happens meanwhile.
 
     Callers go on until they end or wait, in the order in which they came, but for the turns. Few
     turns find most of what there is to be found (Burckhardt et al., "A randomized scheduler with
     probabilistic guarantees of finding bugs", ASPLOS 2010).
     """
 
-    state: str
     turns: tuple[Turn, ...]
-    waits: tuple[float, float] = (1.0, 1.0)
+    waits: tuple[float, float] = (30.0, 30.0)
     told: bool = True
 
 
@@ -120,13 +122,16 @@ class Teller:
         self._points = 0
         self._slow: dict[Caller, float] = {}
 
-    def tell(self) -> None:
-        """Let it happen."""
-        run = self._world.execute("run-1", waits=self._story.waits, told=self._story.told)
-        self._world.until(self._story.state, run)
+    def tell(self) -> bool:
+        """Let it happen; False: not all of it, for the run was over before."""
+        self._world.execute("run-1", waits=self._story.waits, told=self._story.told)
         while self._go_on():
             pass
+        told = not self._turns
+        for turn in self._turns:
+            turn.happens(self._world)
         self._world.settle()
+        return told
 
     def _go_on(self) -> bool:
         """Do one thing; False: there is nothing to do any more."""
@@ -139,10 +144,8 @@ class Teller:
         elif slow:
             if not world.pass_time(min(self._slow[caller] for caller in slow)):
                 del self._slow[slow[0]]
-        elif not world.pass_time():
-            if not self._turns:
-                return False
-            self._turns.popleft().happens(world)
+        else:
+            return world.pass_time()
         return True
 
     def _move(self, caller: Caller) -> None:
@@ -159,20 +162,19 @@ class Teller:
 
 
 _DEADLINE_SECONDS = parse(DOCUMENT).plan.deadline_seconds
-_WAITS = (1.0, 1.0, _DEADLINE_SECONDS - 1.0, _DEADLINE_SECONDS + 1.0)
+_WAITS = (30.0, 30.0, 1.0, _DEADLINE_SECONDS - 1.0, _DEADLINE_SECONDS + 1.0)
 """How long a run waits somewhere: so that its deadline comes later, in the next step, or now."""
-_STATES = ("enable", "disable", "publish", "arm", "window", "stand_down")
 _TURNS = st.builds(
     Turn,
-    after=st.integers(0, 11),
-    what=st.sampled_from([*OFTEN, *FATES]) | st.sampled_from([*OFTEN, *OFTEN, *FATES, *SELDOM]),
+    after=st.integers(0, 7),  # near each other, for then they meet
+    what=st.sampled_from([*OFTEN, *FATES]) | st.sampled_from([*OFTEN, *FATES, *SELDOM]),
     takes=st.sampled_from((20.0, 20.0, 0.5, 0.0)),
     run=st.integers(0, 1),
 )
 _STORIES = st.builds(
-    Story,
-    state=st.sampled_from(("enable", *_STATES)),
-    turns=st.lists(_TURNS, min_size=1, max_size=6).map(tuple),
+    lambda first, turns, **how: Story((replace(turns[0], after=first), *turns[1:]), **how),
+    first=st.integers(0, 25),
+    turns=st.lists(_TURNS, min_size=2, max_size=7),
     waits=st.tuples(st.sampled_from(_WAITS), st.sampled_from(_WAITS)),
     told=st.sampled_from((True, True, False)),
 )
@@ -229,23 +231,38 @@ def _assert_one_verdict(world: World, run_id: str, execution: Execution) -> None
             assert known == sends[0].event, "the record has another verdict"
 
 
+def happens(story: Story) -> bool:
+    """Let a story happen and nothing be left behind; False: the run was over before its end."""
+    with a_world() as world:
+        try:
+            told = Teller(world, story).tell()
+            assert_nothing_left_behind(world)
+        except AssertionError as left:
+            left.add_note("\n".join(world.history))
+            raise
+    return told
+
+
+@pytest.mark.parametrize("told", [True, False] if _MANY else [True])
+@pytest.mark.parametrize("what", [*FATES, *OFTEN, *(SELDOM if _MANY else list(SELDOM)[:3])])
+def test_nothing_is_left_behind_wherever_one_thing_happens(what: str, told: bool) -> None:
+    point = 0
+    while happens(Story((Turn(point, what),), told=told)):
+        point += 1
+    assert point > 15
+
+
 @settings(
-    max_examples=int(os.environ.get("INTERLEAVINGS", "200")),
-    derandomize="INTERLEAVINGS" not in os.environ,
+    max_examples=int(_MANY or "100"),
+    derandomize=not _MANY,
     deadline=None,
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate] if os.environ.get("NOSHRINK") else list(Phase),
 )
 @given(_STORIES)
-def test_nothing_is_left_behind(story: Story) -> None:
-    with a_world() as world:
-        try:
-            Teller(world, story).tell()
-            assert_nothing_left_behind(world)
-        except AssertionError:
-            note("\n".join(world.history))
-            raise
+def test_nothing_is_left_behind_wherever_several_things_happen(story: Story) -> None:
+    happens(story)
 
 
 # -- what it found, step by step ------------------------------------------------------------------
