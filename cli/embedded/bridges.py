@@ -29,6 +29,7 @@ from ministack.core import iam_actions, lambda_runtime, responses
 from ministack.services import apigateway_v1, appconfig, eventbridge, lambda_svc, sqs
 from ministack.services import cloudwatch as metrics
 from ministack.services import stepfunctions as states
+from ministack.services.cloudformation import provisioners
 
 from cli.embedded import cloudwatch
 from cli.embedded.cloudwatch import AlarmState
@@ -64,6 +65,7 @@ def install() -> None:
         lambda_metrics,
         embedded_metric_format,
         asynchronous_invocation,
+        dead_letters,
         layers,
         api_gateway,
         authorization,
@@ -877,6 +879,23 @@ def asynchronous_invocation() -> None:
             return
         record = lambda_svc._execution_record_for_config(function, config)
         lambda_svc.invoke_async_with_retry(record, json.loads(payload))
+
+
+def dead_letters() -> None:
+    """A function of a stack has its dead-letter queue.
+
+    The emulator's CloudFormation leaves DeadLetterConfig out. Source: AWS::Lambda::Function.
+    """
+    handlers = _existing(provisioners, "_RESOURCE_HANDLERS")["AWS::Lambda::Function"]
+    original = handlers["create"]
+
+    def create(logical_id: str, properties: Json, stack: str) -> Json:
+        name, attributes = original(logical_id, properties, stack)
+        config = lambda_svc._functions[name]["config"]
+        config["DeadLetterConfig"] = properties.get("DeadLetterConfig") or {}
+        return name, attributes
+
+    handlers["create"] = create
 
 
 def layers() -> None:

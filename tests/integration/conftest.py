@@ -10,7 +10,14 @@ import pytest
 from cli.embedded.aws import EmbeddedAws
 from cli.embedded.deploy import KEEP_FILE, account, deploy_application, deploy_gameday
 from tests.integration import stories
-from tests.integration.runs import LIMIT_SECONDS, Application, Gameday, Mailbox, quick_target
+from tests.integration.runs import (
+    LIMIT_SECONDS,
+    Application,
+    Gameday,
+    Mailbox,
+    open_queue,
+    quick_target,
+)
 
 _COPIES = ("shop-2", "shop-3", "shop-4")
 _TOGETHER = 4  # more runs at once are no faster on two cores, and make each other's targets slow
@@ -84,17 +91,11 @@ def _be_patient(aws: EmbeddedAws, sample: dict[str, str]) -> None:
 
 def _observe(aws: EmbeddedAws, bus: str) -> str:
     """Make one more subscriber of the verdicts, whose queue nobody else reads."""
-    sqs, events = aws.client("sqs"), aws.client("events")
-    url = sqs.create_queue(QueueName="observed-verdicts")["QueueUrl"]
-    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-    arn = attributes["Attributes"]["QueueArn"]
-    allowed = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    events, (url, arn) = aws.client("events"), open_queue(aws, "observed-verdicts")
     pattern = json.dumps({"source": ["gameday"]})
     events.put_rule(Name="observed", EventBusName=bus, EventPattern=pattern)
     events.put_targets(Rule="observed", EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}])
-    return str(url)
+    return url
 
 
 @pytest.fixture(scope="session")

@@ -69,6 +69,18 @@ class Application:
         urllib.request.urlopen(request, timeout=60).close()
 
 
+def open_queue(aws: EmbeddedAws, name: str) -> tuple[str, str]:
+    """Make a queue to which anybody may send; return its URL and its ARN."""
+    sqs = aws.client("sqs")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    arn = attributes["Attributes"]["QueueArn"]
+    allowed = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    return str(url), str(arn)
+
+
 class Mailbox:
     """A queue of messages, read until each of them was seen."""
 
