@@ -44,16 +44,16 @@ def read(
     period = max(60, window.end - minute)
     queries = _measure_queries(experiment, phase)
     queries["requests"] = _Query(_metric(LoadMetric.REQUESTS, experiment.name, phase), "Sum")
-    modes = experiment.condition.modes
-    for index, mode in enumerate(modes):
-        dimensions = {"FunctionName": experiment.condition.function, "Mode": mode}
-        queries[f"e{index}"] = _Query(_stat_metric(NAMESPACE, "Injected", dimensions), "Sum")
+    proofs = experiment.condition.proofs
+    for index, proof in enumerate(proofs.values()):
+        metric = _stat_metric(proof.namespace, proof.name, proof.dimensions)
+        queries[f"e{index}"] = _Query(metric, "Sum")
     points = _points(queries, minute, minute + period, period, cloudwatch)
     values = {id_: _one(id_, found, queries[id_]) for id_, found in points.items()}
     return Reading(
         observations=_observations(experiment, values, window.seconds),
         requests=values["requests"],
-        evidence={mode: values[f"e{index}"] for index, mode in enumerate(modes)},
+        evidence={mode: values[f"e{index}"] for index, mode in enumerate(proofs)},
     )
 
 

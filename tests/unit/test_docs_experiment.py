@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from gameday.conditions.appconfig import AppConfigCondition
 from gameday.conditions.failure_lambda import MODES_0, MODES_1
+from gameday.conditions.kind import Evidence
 from gameday.errors import InvalidExperiment
 from gameday.experiment import (
-    AppConfigCondition,
     CloudWatchMetric,
     Experiment,
     Load,
@@ -31,6 +32,7 @@ FLOWING = " ".join(DOC.split())
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "Fields": Experiment,
     "Condition": AppConfigCondition,
+    "Evidence": Evidence,
     "Load": Load,
     "Any other metric": CloudWatchMetric,
     "Windows": Windows,
@@ -51,6 +53,8 @@ def rendered(schema: Mapping[str, Any], definitions: Mapping[str, Any], field: s
         schema = {**definitions[schema["$ref"].rpartition("/")[2]], **schema}
     if "anyOf" in schema:
         return f"{rendered(schema['anyOf'][0], definitions, field)}, or `null`"
+    if "discriminator" in schema:
+        return f"[object](#{field})"
     if "oneOf" in schema:
         own = rendered(schema["oneOf"][0], definitions, field)
         return f"{own}, or an [object](#any-other-metric)"
@@ -68,8 +72,13 @@ def _type(schema: Mapping[str, Any], field: str) -> str:
     if schema["type"] == "object":
         values = schema.get("additionalProperties")
         kind = f"[object](#{field})" if "properties" in schema else "object"
-        return "object of text" if isinstance(values, dict) else kind
-    return {"string": "text", "integer": "whole number", "number": "number"}[schema["type"]]
+        return "object of text" if values == {"type": "string"} else kind
+    return {
+        "boolean": "true or false",
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+    }[schema["type"]]
 
 
 def _limits(schema: Mapping[str, Any]) -> str:
