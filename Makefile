@@ -6,11 +6,12 @@ SHELL := bash
 PYTHON ?= python3.13
 BIN := .venv/bin
 READY := .venv/ready
+SECURITY_READY := .venv-security/ready
 STACK ?= gameday
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run conditions conditions-off test pr check unit integration injector-test format lock injector-bench clean
+.PHONY: help setup demo run conditions conditions-off test pr check security unit integration injector-test kill-matrix format lock injector-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -38,7 +39,7 @@ conditions: $(READY) ## List the conditions still on in your AWS account: make c
 conditions-off: $(READY) ## Turn them off, and end their runs.
 	@$(BIN)/gameday conditions --aws --stack $(STACK) --off
 
-test: check unit integration ## Everything: format, lint, types, templates, unit and integration tests.
+test: check security unit integration ## Everything: format, lint, types, templates, security, all tests.
 
 pr: test ## The definition of done.
 
@@ -49,6 +50,17 @@ check: $(READY) ## Format, lint, types and templates.
 	$(BIN)/sam validate --lint --template template.yaml
 	$(BIN)/sam validate --lint --template sample_app/template.yaml
 	$(BIN)/cfn-lint template.yaml sample_app/template.yaml sample_app/subscribers.yaml
+
+security: $(READY) $(SECURITY_READY) ## What checkov finds in the templates, but for the exceptions.
+	$(BIN)/pytest tests/security
+
+# Of its own, because checkov pins an old boto3.
+$(SECURITY_READY): tests/security/requirements.txt
+	@echo "Making .venv-security: half a minute, once."
+	@$(PYTHON) -m venv .venv-security
+	@.venv-security/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile \
+	  --require-hashes --requirement $<
+	@touch $@
 
 unit: $(READY) ## The tests that need nothing started.
 	$(BIN)/pytest tests/unit tests/steps tests/statemachine tests/template tests/house
@@ -62,6 +74,9 @@ injector-test: ## The injector's tests on another Python: make injector-test OTH
 	out/injector/bin/pip install --quiet --disable-pip-version-check pytest pytest-socket hypothesis boto3 aiohttp aws-lambda-powertools
 	out/injector/bin/python -m pytest $(wildcard tests/unit/test_injector*.py)
 
+kill-matrix: $(READY) ## Let a run die in every state in every way; writes docs/kill-matrix.md.
+	$(BIN)/pytest tests/integration/test_kill_matrix.py --all-kill-points
+
 format: $(READY) ## Format the code.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -74,6 +89,8 @@ lock: $(READY) ## Lock the dependencies anew, with hashes and without the addres
 	  --no-header --no-annotate --quiet --upgrade --output-file requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --constraint requirements.txt --python-version 3.13 \
 	  --generate-hashes --no-header --no-annotate --quiet --output-file dependencies/requirements.txt
+	$(BIN)/uv pip compile --group pyproject.toml:security --python-version 3.13 --generate-hashes \
+	  --no-header --no-annotate --quiet --upgrade --output-file tests/security/requirements.txt
 
 clean: ## Remove everything that was made.
-	rm -rf .venv .aws-sam .gameday out
+	rm -rf .venv .venv-security .aws-sam .gameday out

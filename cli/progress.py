@@ -10,6 +10,8 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
+from gameday.verdict import lines
+
 _STYLES = {"PASSED": "green", "FAILED": "red", "INCONCLUSIVE": "yellow"}
 _WORKING = ("TaskStateEntered", "WaitStateEntered")
 _DONE = ("TaskStateExited", "WaitStateExited")
@@ -80,18 +82,11 @@ class Progress:
     def verdict(self, verdict: dict[str, Any]) -> None:
         """Print a verdict with its numbers."""
         style = _STYLES[verdict["verdict"]]
-        objective = escape(verdict["objective"])
-        self._console.print(f"[{style} bold]{verdict['verdict']}[/] {objective}")
-        self.say(f"  {verdict['reason']}")
-        for measure in verdict["measures"]:
-            self.say(f"  {measure['verdict']:<13} {measure['measure']}: {_numbers(measure)}")
-        for mode, count in verdict["evidence"].items():
-            self.say(f"  evidence      {mode}: injected {count or 0:.0f} times")
-        if load := verdict["load"]:
-            self.say(f"  load          {load['sent']} of {load['offered']} requests sent")
-        if recovery := verdict["recovery"]:
-            back = f"after {recovery['seconds']} s" if recovery["recovered"] else "not in time"
-            self.say(f"  recovery      {back}")
+        first, *rest = lines(verdict)
+        told = escape(first.removeprefix(f"{verdict['verdict']}: "))
+        self._console.print(f"[{style} bold]{verdict['verdict']}[/] {told}")
+        for line in rest:
+            self.say(line)
 
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
         """Print a table."""
@@ -101,13 +96,3 @@ class Progress:
         for row in rows:
             table.add_row(*map(escape, row))
         self._console.print(table)
-
-
-def _numbers(measure: dict[str, Any]) -> str:
-    unit = f" {measure['unit']}" if measure["unit"] else ""
-    parts = [measure["reason"]]
-    if measure["baseline"] is not None:
-        parts.append(f"baseline {measure['baseline']:.4g}{unit}")
-    if measure["samples"] is not None:
-        parts.append(f"{measure['samples']:.0f} samples")
-    return ", ".join(parts)

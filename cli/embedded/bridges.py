@@ -10,10 +10,15 @@ import contextvars
 import copy
 import functools
 import hashlib
+import importlib.util
 import json
+import math
 import os
 import queue
+import random
 import re
+import shlex
+import sys
 import tempfile
 import threading
 import time
@@ -26,12 +31,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from ministack.core import iam_actions, lambda_runtime, responses
-from ministack.services import apigateway_v1, appconfig, eventbridge, lambda_svc, sqs
+from ministack.services import apigateway_v1, appconfig, eventbridge, lambda_svc, sns, sqs
 from ministack.services import cloudwatch as metrics
 from ministack.services import stepfunctions as states
 from ministack.services.cloudformation import provisioners
 
-from cli.embedded import cloudwatch
+from cli.embedded import cloudwatch, metric_math
 from cli.embedded.cloudwatch import AlarmState
 
 ALARM_INTERVAL_SECONDS = 1.0
@@ -54,21 +59,27 @@ def install() -> None:
         stop_and_deadline,
         start_twice,
         task_tokens,
+        retry_delays,
         jsonata_fields,
         alarms,
         alarm_state_change,
         get_metric_data,
         queue_depth,
         deployed_version,
+        newest_deployments_first,
         failed_invocation,
         log_lines,
         lambda_metrics,
         embedded_metric_format,
         asynchronous_invocation,
+        throttling,
         dead_letters,
+        runtime_libraries,
         layers,
         api_gateway,
         authorization,
+        configuration_retrieval,
+        topic_policy,
         host_names,
     ):
         bridge()
@@ -376,6 +387,26 @@ def _drop_token(token: str) -> None:
         waiting["event"].set()
 
 
+def retry_delays() -> None:
+    """A retry waits at most MaxDelaySeconds, and anything up to its delay with full jitter.
+
+    The emulator knows neither field. Source: step-functions/latest/dg/concepts-error-handling.html.
+    """
+
+    @_replace(states, "_find_matching_retrier")
+    def find(original: Json, retriers: Json, error: str, retry_counts: Json) -> Json:
+        retrier, index = original(retriers, error, retry_counts)
+        if retrier is None:
+            return None, index
+        backoff = retrier.get("BackoffRate", 2.0) ** retry_counts.get(index, 0)
+        seconds = min(
+            retrier.get("IntervalSeconds", 1) * backoff, retrier.get("MaxDelaySeconds", math.inf)
+        )
+        if retrier.get("JitterStrategy") == "FULL":
+            seconds *= random.random()  # noqa: S311 - nothing secret
+        return retrier | {"IntervalSeconds": seconds, "BackoffRate": 1}, index
+
+
 def jsonata_fields() -> None:
     """JSONata is evaluated in every field that may hold it.
 
@@ -544,7 +575,8 @@ def get_metric_data() -> None:
     The emulator answers the Average for a statistic that it does not know, sums all dimension sets
     when none is named, ignores ScanBy, and cuts buckets on multiples of the period; an expression
     is an empty result. On AWS no dimensions means the metric without dimensions, the newest comes
-    first by default, buckets start at StartTime and EndTime is exclusive.
+    first by default, buckets start at StartTime, EndTime is exclusive, and expressions are
+    evaluated.
     Source: AmazonCloudWatch/latest/APIReference/API_GetMetricData.html.
     """
 
@@ -567,17 +599,55 @@ def _metric_data_results(request: Json) -> Iterator[Json]:
     if start >= end:
         raise ValueError("The parameter StartTime must be less than the parameter EndTime.")
     newest_first = request.get("ScanBy", "TimestampDescending") == "TimestampDescending"
-    for query in request["MetricDataQueries"]:
+    queries = {query["Id"]: query for query in request["MetricDataQueries"]}
+    if len(queries) < len(request["MetricDataQueries"]):
+        raise ValueError("The values for parameter id in MetricDataQueries are not unique.")
+    for query in queries.values():
         _check_query(query)
-        values = sorted(_bucket_values(query["MetricStat"], start, end), reverse=newest_first)
+    found: dict[str, tuple[int, Mapping[int, float]]] = {}
+    for key, query in queries.items():
+        _, points = _points_of(key, queries, start, end, found)
         if query.get("ReturnData", True):
+            values = sorted(points.items(), reverse=newest_first)
             yield {
-                "Id": query["Id"],
-                "Label": query.get("Label") or query["MetricStat"]["Metric"]["MetricName"],
+                "Id": key,
+                "Label": query.get("Label") or _label(query),
                 "Timestamps": [metrics._ts_iso(timestamp) for timestamp, _ in values],
                 "Values": [value for _, value in values],
                 "StatusCode": "Complete",
             }
+
+
+def _label(query: Json) -> str:
+    return str(
+        query["MetricStat"]["Metric"]["MetricName"] if "MetricStat" in query else query["Id"]
+    )
+
+
+def _points_of(
+    key: str,
+    queries: Mapping[str, Json],
+    start: float,
+    end: float,
+    found: dict[str, tuple[int, Mapping[int, float]]],
+) -> tuple[int, Mapping[int, float]]:
+    """The period and the points of a query; an expression's from those that it names."""
+    if key not in queries:
+        raise ValueError(f"Undefined variable {key} in an expression.")
+    query = queries[key]
+    if key not in found and "MetricStat" in query:
+        stat = query["MetricStat"]
+        found[key] = stat["Period"], dict(_bucket_values(stat, start, end))
+    elif key not in found:
+        text = query["Expression"]
+        used = [name for name in metric_math.names(text) if name[:1].islower()]
+        if not used or key in used:
+            raise ValueError(f"Error in expression {text!r}: it must name other metrics.")
+        series = {name: _points_of(name, queries, start, end, found) for name in used}
+        period = max(period for period, _ in series.values())
+        points = {name: points for name, (_, points) in series.items()}
+        found[key] = period, metric_math.evaluate(text, points, period)
+    return found[key]
 
 
 def _check_query(query: Json) -> None:
@@ -585,8 +655,10 @@ def _check_query(query: Json) -> None:
         raise ValueError(
             f"The value {query['Id']} for parameter Id is not matching the expression."
         )
-    if "MetricStat" not in query:
-        raise ValueError("The embedded AWS evaluates no expressions in GetMetricData.")
+    if ("MetricStat" in query) == ("Expression" in query):
+        raise ValueError("A query has either a MetricStat or an Expression.")
+    if "Expression" in query:
+        return
     stat = query["MetricStat"]
     if not cloudwatch.is_statistic(stat["Stat"]):
         raise ValueError(f"The value {stat['Stat']} for parameter Stat is not supported.")
@@ -687,6 +759,24 @@ def deployed_version() -> None:
         return original(application, environment, request)
 
 
+def newest_deployments_first() -> None:
+    """ListDeployments answers the newest first, page by page.
+
+    The emulator answers the oldest, and not those beyond a first page. Source: API_ListDeployments.
+    """
+
+    @_replace(appconfig, "_list_deployments")
+    def list_(original: Json, application: str, environment: str, query: Json) -> Json:
+        status, headers, body = original(application, environment, {"max_results": sys.maxsize})
+        if status != 200:
+            return status, headers, body
+        items = json.loads(body)["Items"][::-1]
+        start = int(query.get("next_token", 0))
+        end = start + int(query.get("max_results", 50))
+        following = {"NextToken": str(end)} if end < len(items) else {}
+        return appconfig._json(200, {"Items": items[start:end], **following})
+
+
 # --- Lambda ---------------------------------------------------------------------------------------
 
 # Ends the log of one invocation on a worker's standard error.
@@ -696,11 +786,12 @@ _duration: contextvars.ContextVar[float] = contextvars.ContextVar("_duration", d
 
 
 def failed_invocation() -> None:
-    """A handler's exception names its class and leaves its worker alive.
+    """A handler's exception names its class and leaves its worker alive; a dead worker says so.
 
-    The emulator reports every exception as Runtime.HandlerError and kills the worker, so that the
-    next invocation is a cold start. On AWS errorType is the name of the exception's class, which
-    Step Functions takes as the error's name, and the execution environment is used again.
+    The emulator reports every exception, and the end of a worker, as Runtime.HandlerError and kills
+    the worker, so that the next invocation is a cold start. On AWS errorType is the name of the
+    exception's class, which Step Functions takes as the error's name, and the execution environment
+    is used again; Runtime.ExitError is the end of one.
     """
     _edit(
         "_PYTHON_WORKER_SCRIPT",
@@ -732,6 +823,8 @@ def failed_invocation() -> None:
         if failure:
             trace = "\n".join(failure["stackTrace"])
             response |= {"status": "error", "error": failure["errorMessage"], "trace": trace}
+        elif response.get("error") == "Worker process died":
+            _failure.set({"errorType": "Runtime.ExitError", "errorMessage": "Runtime exited"})
         return response
 
     @_replace(lambda_svc, "_execute_function_warm")
@@ -881,6 +974,46 @@ def asynchronous_invocation() -> None:
         lambda_svc.invoke_async_with_retry(record, json.loads(payload))
 
 
+_asynchronous: contextvars.ContextVar[bool] = contextvars.ContextVar("_asynchronous", default=False)
+_LONGEST_THROTTLE_SECONDS = 6 * 3600
+
+
+def throttling() -> None:
+    """A throttled task fails with Lambda's error for it; a throttled event is kept.
+
+    The emulator gives Step Functions no name for it (Lambda.Unknown), and drops an asynchronous
+    event after three throttles in three seconds. On AWS Lambda tries for six hours, at first after
+    a second. Source: lambda/latest/dg/invocation-async-error-handling.html.
+    """
+
+    @_replace(lambda_svc, "_throttle_response")
+    def respond(original: Json, *args: Json, **kwargs: Json) -> Json:
+        response = original(*args, **kwargs)
+        response["body"]["errorType"] = "Lambda.TooManyRequestsException"
+        return response
+
+    @_replace(lambda_svc, "invoke_async_with_retry")
+    def invoke(original: Json, *args: Json) -> None:
+        reset = _asynchronous.set(True)  # the thread that it starts copies our context
+        try:
+            original(*args)
+        finally:
+            _asynchronous.reset(reset)
+
+    @_replace(lambda_svc, "_execute_function")
+    def execute(original: Json, function: Json, event: Json) -> Json:
+        delay_seconds, until = 1.0, time.monotonic() + _LONGEST_THROTTLE_SECONDS
+        while (result := original(function, event)).get("throttle") and _asynchronous.get():
+            if time.monotonic() > until:
+                break
+            time.sleep(delay_seconds)
+            delay_seconds = min(2 * delay_seconds, 300.0)
+            arn = (function.get("config") or function)["FunctionArn"]
+            current, config, _ = lambda_svc._get_func_record_for_ref(arn)
+            function = lambda_svc._execution_record_for_config(current, config)
+        return result
+
+
 def dead_letters() -> None:
     """A function of a stack has its dead-letter queue.
 
@@ -896,6 +1029,37 @@ def dead_letters() -> None:
         return name, attributes
 
     handlers["create"] = create
+
+
+# In what the runtime brings; the emulator's own Python has as many more as a developer has.
+_RUNTIME_LIBRARIES = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
+
+
+def runtime_libraries() -> None:
+    """A Python function finds its own code, its layers and what Lambda's runtime has.
+
+    The emulator runs it with everything that is installed here: a library that the function lacks
+    is found all the same, and those that botocore uses where it finds them (pyOpenSSL, the AWS CRT)
+    make each cold start slower. Source: lambda/latest/dg/lambda-python.html.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="runtime-"))
+    for name in _RUNTIME_LIBRARIES:
+        found = importlib.util.find_spec(name)
+        if not found or not found.origin:
+            raise BridgeError(f"{name} is not installed: a function could not find it either.")
+        origin = Path(found.origin)
+        source = origin.parent if origin.name == "__init__.py" else origin
+        (folder / source.name).symlink_to(source)
+    python = folder / "python"
+    # Without the packages that are installed (-S), and without writing into the code (-B).
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S -B "$@"\n')
+    python.chmod(0o700)
+    os.environ["PYTHONPATH"] = str(folder)
+
+    @_replace(lambda_runtime, "_detect_runtime_binary")
+    def detect(original: Json, runtime: str) -> tuple[str, str]:
+        binary, script = original(runtime)
+        return (str(python) if binary == sys.executable else binary), script
 
 
 def layers() -> None:
@@ -1007,6 +1171,71 @@ def authorization() -> None:
         return keys
 
 
+_RETRIEVALS = {
+    ("POST", "/configurationsessions"): "appconfig:StartConfigurationSession",
+    ("GET", "/configuration"): "appconfig:GetLatestConfiguration",
+}
+
+
+def configuration_retrieval() -> None:
+    """Reading a configuration needs a permission for this configuration.
+
+    In the emulator everybody may. Source: service-authorization/latest/reference: appconfig.
+    """
+
+    @_replace(iam_actions, "extract_iam_action")
+    def action(original: Json, service: str, method: str, path: str, *args: Json) -> Json:
+        query = args[-1]
+        if method == "GET" and _first(query.get("configuration_token")) not in appconfig._sessions:
+            return original(service, method, path, *args)  # which refuses the token, if it is one
+        return _RETRIEVALS.get((method, path)) or original(service, method, path, *args)
+
+    @_replace(iam_actions, "extract_resource_arn")
+    def resource(original: Json, service: str, method: str, path: str, *args: Json) -> Json:
+        if (method, path) not in _RETRIEVALS:
+            return original(service, method, path, *args)
+        _, body, query, region, account = args
+        token = _first(query.get("configuration_token"))
+        asked = appconfig._sessions.get(token) or _json_object(body)
+        application, environment, profile = _configuration(asked)
+        inside = f"environment/{environment}/configuration/{profile}"
+        return f"arn:aws:appconfig:{region}:{account}:application/{application}/{inside}"
+
+
+def _configuration(asked: Json) -> tuple[Json, Json, Json]:
+    """The ids of what was asked for, each by its id or its name."""
+    application, environment, profile = (
+        asked.get(f"{part}Identifier") for part in _CONFIGURATION_PARTS
+    )
+    application = appconfig._resolve_application_id(application) or application
+    return (
+        application,
+        appconfig._resolve_environment_id(application, environment),
+        appconfig._resolve_configuration_profile_id(application, profile),
+    )
+
+
+_CONFIGURATION_PARTS = ("Application", "Environment", "ConfigurationProfile")
+
+
+def topic_policy() -> None:
+    """A topic's default policy is for its owner.
+
+    To the topics of CloudFormation the emulator gives one for everybody.
+    Source: sns/latest/api/API_SetTopicAttributes and the default policy of CreateTopic.
+    """
+
+    @_replace(sns, "topic_policy_for_arn")
+    def of_topic(original: Json, *args: Json) -> Json:
+        found = original(*args)
+        if not found or "__default_policy_ID" not in found[0]:
+            return found
+        policy, owner = json.loads(found[0]), found[1]
+        for statement in policy["Statement"]:
+            statement["Condition"] = {"StringEquals": {"AWS:SourceOwner": owner}}
+        return json.dumps(policy), owner
+
+
 def _first(value: Json) -> Json:
     return value[0] if isinstance(value, list) else value
 
@@ -1025,4 +1254,7 @@ def host_names() -> None:
     In the emulator all services share one address, so a condition that denies a host name could
     not tell them apart. What the workers load is worker_site.
     """
-    os.environ["PYTHONPATH"] = str(_WORKER_SITE)
+    paths = (str(_WORKER_SITE), os.environ["PYTHONPATH"])
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    # As Python does by itself where it looks for installed packages.
+    _edit("_PYTHON_WORKER_SCRIPT", ("import sys, json,", "import sitecustomize, sys, json,"))

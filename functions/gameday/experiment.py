@@ -11,26 +11,21 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from gameday.conditions import KINDS, AnyCondition
 from gameday.conditions.failure_lambda import Unusable
 from gameday.errors import Fault, InvalidExperiment
+from gameday.feasibility import (
+    LONGEST_WINDOW_SECONDS,
+    WINDOWS_SECONDS,
+    requests_in,
+    shortfalls,
+)
+from gameday.kinds import CLOUDWATCH_METRIC, LOAD_METRIC, NUMBER, CloudWatchMetric, Measure, Model
 
 MAXIMUM_RUN_SECONDS = 3600
 """No plan is longer, by the limits below; the machine's timeout and AppConfig's bake exceed it."""
-
-_LONGEST_WINDOW_SECONDS = 600
-"""One load worker is one Lambda of at most 900 s: window, warm-up and the wait for the minute."""
 
 _MINUTE_SECONDS = 60
 """A window may have to wait for the next clock minute."""
@@ -43,16 +38,6 @@ _MARGIN_SECONDS = 60
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110
-_STATISTIC = re.compile(
-    r"SampleCount|Sum|Average|Minimum|Maximum|IQM"
-    r"|(p|tm|wm|tc|ts)\d{1,2}(\.\d{1,10})?"
-    r"|(TM|WM|TC|TS)\(\d*(\.\d+)?%?:\d*(\.\d+)?%?\)"
-    r"|PR\(\d*(\.\d+)?:\d*(\.\d+)?\)"
-)
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Phase(StrEnum):
@@ -63,25 +48,7 @@ class Phase(StrEnum):
     RECOVERY = "recovery"
 
 
-class LoadMetric(StrEnum):
-    """What the load itself publishes: milliseconds, or a count of requests."""
-
-    LATENCY = "Latency"
-    REQUESTS = "Requests"
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
-
-
-class Operator(StrEnum):
-    """How an observed value must stand to the threshold."""
-
-    LESS = "<"
-    AT_MOST = "<="
-    GREATER = ">"
-    AT_LEAST = ">="
-
-
-class Load(_Model):
+class Load(Model):
     """Requests that leave on schedule, whatever the answers do."""
 
     url: str = Field(max_length=2048)
@@ -111,7 +78,7 @@ class Load(_Model):
         return url
 
 
-class Windows(_Model):
+class Windows(Model):
     """How long each part of the run is measured."""
 
     baseline_seconds: int = 60
@@ -123,91 +90,25 @@ class Windows(_Model):
         description="From the end of the measured window until its metrics can be read.",
     )
     recovery_seconds: int = Field(
-        default=120, description="The system must be back inside its objective by then."
+        default=120, description="The system must be back inside its baseline by then."
     )
 
     @field_validator("baseline_seconds", "condition_seconds", "recovery_seconds")
     @classmethod
     def _one_cloudwatch_period(cls, seconds: int) -> int:
-        if 10 <= seconds < 60 or (seconds % 60 == 0 and 60 <= seconds <= _LONGEST_WINDOW_SECONDS):
+        if seconds in WINDOWS_SECONDS:
             return seconds
         raise ValueError(
             "a window is one CloudWatch period: 10 to 59 seconds, "
-            f"or whole minutes up to {_LONGEST_WINDOW_SECONDS} seconds"
+            f"or whole minutes up to {LONGEST_WINDOW_SECONDS} seconds"
         )
 
 
-class CloudWatchMetric(_Model):
-    """Any metric of the account and region."""
-
-    namespace: str = Field(min_length=1, max_length=255)
-    name: str = Field(min_length=1, max_length=255)
-    dimensions: dict[str, str] = Field(default_factory=dict, max_length=30)
-    resolution_seconds: Literal[1, 60] = Field(
-        default=60, description="60 for every metric of an AWS service, 1 for high resolution."
-    )
-
-
-_LOAD_METRIC, _CLOUDWATCH_METRIC = "load metric", "CloudWatch metric"
-
-Metric = Annotated[
-    Annotated[LoadMetric, Tag(_LOAD_METRIC)] | Annotated[CloudWatchMetric, Tag(_CLOUDWATCH_METRIC)],
-    Discriminator(lambda v: _LOAD_METRIC if isinstance(v, str) else _CLOUDWATCH_METRIC),
-]
-
-
-class _Measure(_Model):
-    name: str = Field(min_length=1, max_length=100)
-    metric: Metric = Field(
-        description="One of the load's own (Latency, Requests, Succeeded, Failed) or any other."
-    )
-    operator: Operator
-    threshold: float = Field(allow_inf_nan=False)
-    unit: str | None = Field(default=None, max_length=40, description="A label for people.")
-
-    @property
-    def resolution_seconds(self) -> int:
-        """The finest period in which CloudWatch holds the metric."""
-        return self.metric.resolution_seconds if isinstance(self.metric, CloudWatchMetric) else 1
-
-
-class ThresholdMeasure(_Measure):
-    """A statistic over the measured window, as one period, against a threshold."""
-
-    kind: Literal["threshold"]
-    statistic: str
-
-    @field_validator("statistic")
-    @classmethod
-    def _known_to_cloudwatch(cls, statistic: str) -> str:
-        if not _STATISTIC.fullmatch(statistic):
-            raise ValueError("is no CloudWatch statistic: Sum, Average, p95, PR(:400), …")
-        return statistic
-
-
-class RateMeasure(_Measure):
-    """The sum over the measured window, for each minute or second, against a threshold."""
-
-    kind: Literal["rate"]
-    per: Literal["minute", "second"]
-
-    @property
-    def statistic(self) -> str:
-        """What is asked of CloudWatch."""
-        return "Sum"
-
-    @property
-    def per_seconds(self) -> int:
-        """The length of the `per`."""
-        return {"minute": 60, "second": 1}[self.per]
-
-
-Measure = Annotated[ThresholdMeasure | RateMeasure, Field(discriminator="kind")]
-
-
-class Plan(_Model):
+class Plan(Model):
     """What follows from an experiment before anything is touched; durations in seconds."""
 
+    baseline_requests: int
+    condition_requests: int
     condition_warm_up_seconds: int
     settle_seconds: int
     lease_seconds: int = Field(description="How long the condition may be on; then it expires.")
@@ -215,7 +116,7 @@ class Plan(_Model):
     deadline_seconds: int = Field(description="When the run must be over, its verdict published.")
 
 
-class Experiment(_Model):
+class Experiment(Model):
     """An objective, a condition to hold it under, load, and the measures that decide."""
 
     name: str = Field(
@@ -224,13 +125,13 @@ class Experiment(_Model):
     objective: str = Field(min_length=1, max_length=300, description="One sentence.")
     condition: AnyCondition
     load: Load
-    measures: tuple[Measure, ...] = Field(max_length=250)
+    measures: tuple[Measure, ...] = Field(max_length=500)
     guardrails: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = Field(
         default=(),
         max_length=100,
         description="Names of CloudWatch alarms that must stay quiet.",
     )
-    windows: Windows = Windows()
+    windows: Windows = Field(default=Windows(), validate_default=True)
 
     @field_validator("measures")
     @classmethod
@@ -239,13 +140,19 @@ class Experiment(_Model):
             raise ValueError("needs at least one: nothing else can decide")
         if len({measure.name for measure in measures}) < len(measures):
             raise ValueError("two measures have the same name")
+        if not any(measure.critical for measure in measures):
+            raise ValueError("none is critical: nothing would decide")
         return measures
 
     @field_validator("windows")
     @classmethod
     def _fit_the_metrics(cls, windows: Windows, info: ValidationInfo) -> Windows:
         measures = info.data.get("measures", ())
-        foreign = [m.name for m in measures if isinstance(m.metric, CloudWatchMetric)]
+        foreign = [
+            measure.name
+            for measure in measures
+            if any(isinstance(metric, CloudWatchMetric) for metric in measure.looks_at)
+        ]
         short = [
             name
             for name in ("baseline_seconds", "condition_seconds", "recovery_seconds")
@@ -256,6 +163,22 @@ class Experiment(_Model):
                 f"the metrics of {', '.join(map(repr, foreign))} are read by the minute, so "
                 f"{', '.join(short)} must be whole minutes"
             )
+        return windows
+
+    @field_validator("windows")
+    @classmethod
+    def _long_enough_to_decide(cls, windows: Windows, info: ValidationInfo) -> Windows:
+        measures, load = info.data.get("measures", ()), info.data.get("load")
+        too_short = load and "; ".join(
+            shortfalls(
+                measures,
+                load.rate_per_second,
+                windows.baseline_seconds,
+                windows.condition_seconds,
+            )
+        )
+        if too_short:
+            raise ValueError(too_short)
         return windows
 
     @property
@@ -285,6 +208,8 @@ class Experiment(_Model):
             + 2 * _MARGIN_SECONDS  # to disable and to publish, each with retries
         )
         return Plan(
+            baseline_requests=requests_in(windows.baseline_seconds, load.rate_per_second),
+            condition_requests=requests_in(windows.condition_seconds, load.rate_per_second),
             condition_warm_up_seconds=warm_up,
             settle_seconds=windows.settle_seconds,
             lease_seconds=lease,
@@ -347,7 +272,8 @@ def _faults(error: ValidationError) -> Iterator[Fault]:
                     ".".join(filter(None, (field, fault.field))), fault.message, fault.value
                 )
         else:
-            value = None if item["type"] == "missing" else item["input"]
+            written = item["type"] != "missing" and not isinstance(item["input"], Model)
+            value = item["input"] if written else None
             yield Fault(field, item["msg"].removeprefix("Value error, "), value)
 
 
@@ -359,7 +285,7 @@ def _field(loc: tuple[int | str, ...]) -> str:
         loc = (*loc[:2], *loc[3:])
     path = ""
     for part in loc:
-        if part not in (_LOAD_METRIC, _CLOUDWATCH_METRIC):
+        if part not in (LOAD_METRIC, CLOUDWATCH_METRIC, NUMBER):
             path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path or "document"
 

@@ -28,7 +28,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from multidict import CIMultiDict
 
 from gameday.errors import MetricsNotPublished
-from gameday.experiment import Load, LoadMetric, Phase
+from gameday.experiment import Load, Phase
+from gameday.kinds import LoadMetric
 from gameday.observations import NAMESPACE, Failure, LoadReport, Quantiles, Window
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ MAXIMUM_BODY_BYTES = 1024 * 1024
 """How much of an answer is read before its connection is closed."""
 
 _PUBLISH_EVERY_SECONDS = 2.0
-_STOP_CHECK_EVERY_SECONDS = 1.0
+_STOP_CHECK_EVERY_SECONDS = 0.5
 _STOP_CHECK_TIMEOUT_SECONDS = 2.0
 _STOP_UNKNOWN_LIMIT = 3
 _STOP_GRACE_SECONDS = 1.0
@@ -91,7 +92,7 @@ def generate_load(
         phase: their dimension `Phase`.
         warm_up_seconds: load before the window; it goes on until the window may start.
         window_seconds: below 60, or whole minutes.
-        stopped: whether the run was stopped, asked about once a second from another thread.
+        stopped: whether the run was stopped, asked about twice a second from another thread.
             Three errors or timeouts in a row stop the load: it must not run unattended.
         cloudwatch: takes the metrics.
         run_id: for the target's access log, in the User-Agent.

@@ -71,19 +71,32 @@ class LoadReport(_Data):
 
 
 class Observation(_Data):
-    """What CloudWatch answered for one measure; None where it holds nothing."""
+    """What CloudWatch answered for one measure about one window of `seconds`.
 
-    value: float | None
-    samples: float | None
+    `values` by the role of the question (`Measure.queries`): one for the window, or one for each of
+    its periods or slices in order of time; None where CloudWatch holds nothing. `partial` says that
+    it did not give all that it holds.
+    """
+
+    seconds: int
+    values: Mapping[str, tuple[float | None, ...]]
+    partial: bool = False
+
+    def one(self, role: str) -> float | None:
+        """The value of the window."""
+        (value,) = self.values[role]
+        return value
 
 
 class Reading(_Data):
     """All that was read about one window.
 
-    `observations` by the measure's name, `requests` as CloudWatch counts the load's, and
-    `evidence`: how often the injector says it injected, by mode.
+    `observations` by the measure's name, `requests` as CloudWatch counts the load's, `evidence` how
+    often the injector says it injected, and `slow` how many requests took at least the latency
+    that a mode promises, both by mode.
     """
 
     observations: Mapping[str, Observation]
     requests: float | None
     evidence: Mapping[str, float | None]
+    slow: Mapping[str, float | None]

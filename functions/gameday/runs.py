@@ -179,28 +179,7 @@ class Runs:
     def find(self, run_id: str) -> Run | None:
         """The run as it is now, or None: it was never armed."""
         item = self._item(f"run#{run_id}", "run")
-        if item is None or "experiment" not in item:
-            return None
-        change = item.get("change")
-        experiment = Experiment.model_validate_json(item["experiment"])
-        kind = row(experiment.condition)
-        return Run(
-            run_id=run_id,
-            execution_arn=item["execution_arn"],
-            experiment=experiment,
-            target=kind.target.model_validate_json(item["target"]),
-            guardrail_arns=tuple(item["guardrail_arns"]),
-            started_at=float(item["started_at"]),
-            deadline=float(item["deadline"]),
-            change=kind.change.model_validate_json(change) if change else None,
-            stop_reason=item.get("stop_reason"),
-            watch_token=item.get("watch_token"),
-            facts={
-                name.removeprefix("fact_"): json.loads(value)
-                for name, value in item.items()
-                if name.startswith("fact_")
-            },
-        )
+        return None if item is None or "experiment" not in item else _run(item)
 
     def note(self, run_id: str, **facts: Any) -> None:
         """Keep what a step found out, by name; JSON values."""
@@ -257,39 +236,58 @@ class Runs:
         try:
             yield True
         except (VerdictNotPublished, ClientError):  # refused, so nothing was sent
-            self._table.update_item(
-                Key=key,
-                UpdateExpression="REMOVE #claim",
-                ExpressionAttributeNames={"#claim": claim},
-            )
+            with suppress(self._table.meta.client.exceptions.ConditionalCheckFailedException):
+                self._table.update_item(
+                    Key=key,
+                    UpdateExpression="REMOVE #claim",
+                    ConditionExpression="#claim = :now",  # it may be somebody else's by now
+                    ExpressionAttributeNames={"#claim": claim},
+                    ExpressionAttributeValues={":now": Decimal(str(now))},
+                )
             raise
         self._set(run_id, {sent: str(time.time())})
 
     def change(self, run_id: str, change: Change) -> None:
         """Record a change of the target, before it is made and when its number is known.
 
+        One version for each run: a second call of the same step must not hide the first one's.
+
         Raises:
-            RunStopped: when the run was stopped; then nothing may be enabled any more.
+            RunStopped: when the run was stopped, or another call makes its change; then nothing
+                may be enabled any more.
         """
+        planned = change.model_copy(update={"deployment": None})
         try:
-            self._set(
-                run_id, {"change": change.model_dump_json()}, "attribute_not_exists(stop_reason)"
+            self._table.update_item(
+                Key={"pk": f"run#{run_id}", "sk": "run"},
+                UpdateExpression="SET #change = :change",
+                ConditionExpression="attribute_not_exists(stop_reason) AND "
+                "(attribute_not_exists(#change) OR #change IN (:planned, :change))",
+                ExpressionAttributeNames={"#change": "change"},
+                ExpressionAttributeValues={
+                    ":change": change.model_dump_json(),
+                    ":planned": planned.model_dump_json(),
+                },
             )
         except self._table.meta.client.exceptions.ConditionalCheckFailedException:
-            raise RunStopped(f"run {run_id} was stopped before its condition was on") from None
+            raise RunStopped(
+                f"run {run_id} was stopped before its condition was on, or enables it twice at once"
+            ) from None
 
     def watch(self, run_id: str, token: str) -> None:
         """Keep the task token of the watch."""
         self._set(run_id, {"watch_token": token})
 
-    def stop(self, run_id: str, reason: StopReason) -> None:
-        """Tell every step of the run to go no further; the first reason stays."""
-        self._table.update_item(
+    def stop(self, run_id: str, reason: StopReason) -> Run:
+        """Tell every step of the run to go no further, the first reason stays; return the run."""
+        answer = self._table.update_item(
             Key={"pk": f"run#{run_id}", "sk": "run"},
             UpdateExpression="SET stop_reason = if_not_exists(stop_reason, :r)",
             ConditionExpression="attribute_exists(pk)",
             ExpressionAttributeValues={":r": reason.value},
+            ReturnValues="ALL_NEW",
         )
+        return _run(answer["Attributes"])
 
     def stopped(self, run_id: str) -> bool:
         """Whether the run was told to stop."""
@@ -337,7 +335,8 @@ class Runs:
             self._table.delete_item(Key={"pk": f"guardrail#{arn}", "sk": run.run_id})
 
     def release(self, run: Run) -> None:
-        """Free the target; harmless when it is done already, or is another run's by now."""
+        """Free the target and the guardrails; harmless when they are another run's by now."""
+        self.unguard(run)
         with suppress(self._table.meta.client.exceptions.ConditionalCheckFailedException):
             self._table.delete_item(
                 Key={"pk": _lock_key(run), "sk": "lock"},
@@ -358,6 +357,30 @@ class Runs:
             ExpressionAttributeNames={f"#{i}": name for i, name in enumerate(values)},
             ExpressionAttributeValues={f":{i}": value for i, value in enumerate(values.values())},
         )
+
+
+def _run(item: Mapping[str, Any]) -> Run:
+    """The run of a record."""
+    change = item.get("change")
+    experiment = Experiment.model_validate_json(item["experiment"])
+    kind = row(experiment.condition)
+    return Run(
+        run_id=item["run_id"],
+        execution_arn=item["execution_arn"],
+        experiment=experiment,
+        target=kind.target.model_validate_json(item["target"]),
+        guardrail_arns=tuple(item["guardrail_arns"]),
+        started_at=float(item["started_at"]),
+        deadline=float(item["deadline"]),
+        change=kind.change.model_validate_json(change) if change else None,
+        stop_reason=item.get("stop_reason"),
+        watch_token=item.get("watch_token"),
+        facts={
+            name.removeprefix("fact_"): json.loads(value)
+            for name, value in item.items()
+            if name.startswith("fact_")
+        },
+    )
 
 
 def _lock_key(run: Run) -> str:

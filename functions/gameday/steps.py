@@ -1,7 +1,12 @@
 """The steps of a run: one function for each working state, and the undo that all roads call."""
 
+import base64
+import hashlib
+import json
 import math
 import time
+import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -9,6 +14,7 @@ from typing import Any
 
 from gameday import guardrails, measures, verdict
 from gameday.conditions.kind import NEVER
+from gameday.decision import Findings, decide
 from gameday.environment import Environment
 from gameday.errors import (
     ConfigurationChanged,
@@ -20,7 +26,7 @@ from gameday.errors import (
     sentence,
 )
 from gameday.experiment import Experiment, Phase, parse
-from gameday.judge import Findings, Judgement, all_passed, decide, judge_all, judge_recovery
+from gameday.judge import Judgement, Recovery, all_passed, judge_all, judge_recovery
 from gameday.observability import logger
 from gameday.observations import LoadReport, Reading, Window
 from gameday.runs import Run, StopReason
@@ -31,6 +37,9 @@ DEADLINE_PASSED = {
     "Error": DeadlinePassed.__name__,
     "Cause": "the run was not over by its deadline",
 }
+
+_SETTLING_SECONDS = (0, 10, 20)
+"""The waits before each further reading: Confirm recovery has a minute in all."""
 
 _REPLACED = "REPLACED"
 """In place of a deployment's state: somebody else deployed over it."""
@@ -69,7 +78,9 @@ def arm_rollback(
     try:
         environment.runs.arm(run)
     except RunRefused:
-        environment.deadlines.delete(run_id)
+        # Another call of this step may have armed it, or may be about to.
+        if environment.runs.bury(run_id, StopReason.FAILED):
+            environment.deadlines.delete(run_id)
         raise
     for warning in experiment.condition.warnings:
         logger.warning("condition warns", warning=warning)
@@ -161,8 +172,8 @@ def snapshot_baseline(environment: Environment, run_id: str) -> dict[str, Any]:
     """Judge the measures before anything is injected: the objective must be met now."""
     run = environment.runs.get(run_id)
     reading = _read(environment, run, Phase.BASELINE)
-    baseline = judge_all(run.experiment, reading.observations)
-    environment.runs.note(run_id, baseline=[j.model_dump(mode="json") for j in baseline])
+    baseline = judge_all(run.experiment, reading.observations, None, _offered(run, Phase.BASELINE))
+    environment.runs.note(run_id, baseline=_packed(baseline))
     return {"steady": all_passed(baseline)}
 
 
@@ -172,6 +183,10 @@ def _read(environment: Environment, run: Run, phase: Phase) -> Reading:
 
 def _window(run: Run, phase: Phase) -> Window:
     return LoadReport.model_validate(run.facts[f"{phase}_load"]).window
+
+
+def _offered(run: Run, phase: Phase) -> int:
+    return LoadReport.model_validate(run.facts[f"{phase}_load"]).offered
 
 
 def enable_condition(environment: Environment, run_id: str) -> None:
@@ -194,20 +209,61 @@ def enable_condition(environment: Environment, run_id: str) -> None:
 
 def evaluate_measures(environment: Environment, run_id: str) -> None:
     """Judge the measures under the condition, and read the evidence for it."""
-    run = environment.runs.get(run_id)
-    reading = _read(environment, run, Phase.CONDITION)
-    baseline = _judgements(run, "baseline")
-    judgements = judge_all(run.experiment, reading.observations, baseline)
+    _look(environment, environment.runs.get(run_id))
+
+
+def _look(environment: Environment, run: Run) -> str:
+    """Read both measured windows, and judge by what CloudWatch holds now; what was read, in short.
+
+    The baseline as well: what came late belongs to it, and relative measures look at all of it.
+    """
+    before = _read(environment, run, Phase.BASELINE)
+    under = _read(environment, run, Phase.CONDITION)
+    experiment, offered = run.experiment, _offered(run, Phase.CONDITION)
+    baseline = judge_all(experiment, before.observations, None, _offered(run, Phase.BASELINE))
+    judgements = judge_all(experiment, under.observations, before.observations, offered)
+    read = "".join(reading.model_dump_json() for reading in (before, under))
+    digest = hashlib.sha256(read.encode()).hexdigest()
     environment.runs.note(
-        run_id,
-        judgements=[j.model_dump(mode="json") for j in judgements],
-        evidence=dict(reading.evidence),
-        requests=reading.requests,
+        run.run_id,
+        baseline=_packed(baseline),
+        judgements=_packed(judgements),
+        evidence=dict(under.evidence),
+        requests=under.requests,
+        slow_before=dict(before.slow),
+        slow=dict(under.slow),
+        reading=digest,
     )
+    return digest
 
 
-def _judgements(run: Run, name: str) -> tuple[Judgement, ...]:
-    return tuple(Judgement.model_validate(j) for j in run.facts.get(name) or ())
+def _settle(environment: Environment, run: Run) -> None:
+    """Read again, until two readings in a row are the same: CloudWatch's data comes late.
+
+    The condition is off by then, so none stays on only to wait.
+    """
+    last = run.facts["reading"]
+    for wait_seconds in _SETTLING_SECONDS:
+        time.sleep(wait_seconds)
+        before, last = last, _look(environment, run)
+        if before == last:
+            environment.runs.note(run.run_id, settled=True)
+            return
+    environment.runs.note(run.run_id, settled=False)
+
+
+def _packed(judgements: Sequence[Judgement]) -> str:
+    """Judgements as a fact: 500 of them, twice, would not fit into an item of DynamoDB."""
+    text = json.dumps([judgement.model_dump(mode="json") for judgement in judgements])
+    return base64.b64encode(zlib.compress(text.encode())).decode()
+
+
+def judgements_of(run: Run, name: str) -> tuple[Judgement, ...] | None:
+    """The judgements that a step noted as this fact; None where it did not get that far."""
+    if name not in run.facts:
+        return None
+    text = zlib.decompress(base64.b64decode(run.facts[name]))
+    return tuple(Judgement.model_validate(judgement) for judgement in json.loads(text))
 
 
 def disable_condition(environment: Environment, run_id: str) -> dict[str, Any]:
@@ -222,8 +278,7 @@ def undo(environment: Environment, run_id: str, reason: StopReason) -> None:
     Works from the restore record alone; idempotent, so every road may call it, at once or late.
     The target stays locked until the run is over, verdict included.
     """
-    environment.runs.stop(run_id, reason)
-    run = environment.runs.get(run_id)
+    run = environment.runs.stop(run_id, reason)
     if not _proven_off(run):
         _disable(environment, run)
     environment.runs.unguard(run)
@@ -232,15 +287,19 @@ def undo(environment: Environment, run_id: str, reason: StopReason) -> None:
 
 def _proven_off(run: Run) -> bool:
     """Whether there is nothing left to undo: by now the target may be another run's."""
-    found = run.facts.get("found_when_disabled")
     # Where nothing was found on, a deployment may have started since.
-    return found == _REPLACED or ("disabled_at" in run.facts and found != NEVER)
+    return _undone(run) and "found_when_disabled" in run.facts
+
+
+def _undone(run: Run) -> bool:
+    """Whether an undo came to its end, or found that somebody else's change is in its way."""
+    return "disabled_at" in run.facts or run.facts.get("found_when_disabled") == _REPLACED
 
 
 def _disable(environment: Environment, run: Run) -> None:
     def notice(found: str) -> None:
-        if run.facts.get("found_when_disabled") in (None, NEVER):
-            environment.runs.note(run.run_id, found_when_disabled=found)
+        if found != NEVER:  # settled: of two at once, the second finds what the first did
+            environment.runs.settle(run.run_id, found_when_disabled=found)
 
     try:
         kind = environment.kind(run.experiment.condition)
@@ -252,16 +311,16 @@ def _disable(environment: Environment, run: Run) -> None:
 
 
 def confirm_recovery(environment: Environment, run_id: str) -> None:
-    """Judge whether the system is back, and since when."""
+    """Judge whether the system is back and since when; and the measures, by settled data."""
     run = environment.runs.get(run_id)
-    slices = measures.read_slices(
-        run.experiment,
-        Phase.RECOVERY,
-        _window(run, Phase.RECOVERY),
-        environment.cloudwatch,
+    before, after = (
+        measures.read_slices(run.experiment, phase, _window(run, phase), environment.cloudwatch)
+        for phase in (Phase.BASELINE, Phase.RECOVERY)
     )
-    recovery = judge_recovery(run.experiment, slices, run.facts["disabled_at"])
+    recovery = judge_recovery(run.experiment, before, after, run.facts["disabled_at"])
     environment.runs.note(run_id, recovery=recovery.model_dump())
+    if "reading" in run.facts:
+        _settle(environment, run)
 
 
 def publish_verdict(
@@ -269,11 +328,13 @@ def publish_verdict(
 ) -> dict[str, Any]:
     """Decide, keep and publish the verdict, once for each run; then the run is over.
 
-    Whoever comes first decides; everybody sends what was decided, unless it was sent.
+    Whoever comes first decides; everybody sends what was decided, unless it was sent. A run whose
+    condition is not proven off is not over: it keeps its target and its deadline.
     """
     run = environment.runs.get(run_id)
     event = run.facts.get("verdict")
     if event is None:
+        run = _settled(environment, run)
         findings = _findings(environment, run, failure)
         decided = verdict.detail(run, decide(findings), findings)
         event = environment.runs.settle(run_id, verdict=decided)["verdict"]
@@ -283,10 +344,21 @@ def publish_verdict(
     with environment.runs.sending(run_id, "topic") as due:
         if due:
             environment.publisher.to_topic(event)
-    environment.runs.release(run)
-    environment.deadlines.delete(run_id)  # last: until here it would end the run
+    if _undone(environment.runs.get(run_id)):
+        environment.runs.release(run)
+        environment.deadlines.delete(run_id)  # last: until here it would end the run
     logger.info("verdict published", verdict=event["verdict"], status=event["status"])
     return dict(event)
+
+
+def _settled(environment: Environment, run: Run) -> Run:
+    """The run with settled data, also where recovery was not confirmed; as it is if that fails."""
+    if "reading" in run.facts and "settled" not in run.facts:
+        try:
+            _settle(environment, run)
+        except Exception:  # a verdict that says so is better than none
+            logger.exception("measures not read again")
+    return environment.runs.get(run.run_id)
 
 
 def _findings(environment: Environment, run: Run, failure: dict[str, str] | None) -> Findings:
@@ -300,13 +372,18 @@ def _findings(environment: Environment, run: Run, failure: dict[str, str] | None
         blamed=(guardrail["at"] if guardrail else time.time()) >= _on_since(run),
         replaced=facts.get("replaced"),
         aborted=facts.get("execution_ended") == StopReason.ABORTED,
-        baseline=_judgements(run, "baseline") if "baseline" in facts else None,
+        baseline=judgements_of(run, "baseline"),
         baseline_load=_load(run, Phase.BASELINE),
-        judgements=_judgements(run, "judgements") if "judgements" in facts else None,
+        judgements=judgements_of(run, "judgements"),
         load=_load(run, Phase.CONDITION),
         requests=facts.get("requests"),
+        effects=run.experiment.condition.effects,
         evidence=facts.get("evidence") or _late_evidence(environment, run),
-        found_when_disabled=facts.get("found_when_disabled"),
+        slow_before=facts.get("slow_before", {}),
+        slow=facts.get("slow", {}),
+        settled=facts.get("settled"),
+        found_when_disabled=facts.get("found_when_disabled", NEVER if _undone(run) else None),
+        recovery=Recovery.model_validate(facts["recovery"]) if "recovery" in facts else None,
     )
 
 
@@ -327,11 +404,8 @@ def _late_evidence(environment: Environment, run: Run) -> dict[str, float | None
     facts = run.facts
     if "enabled_at" not in facts or "disabled_at" not in facts:
         return None
-    minutes = -(-int(facts["disabled_at"]) // 60) * 60
-    window = Window(start=int(facts["enabled_at"]), end=minutes)
-    return dict(
-        measures.read(run.experiment, Phase.CONDITION, window, environment.cloudwatch).evidence
-    )
+    window = Window(start=int(facts["enabled_at"]), end=math.ceil(facts["disabled_at"]))
+    return measures.read_evidence(run.experiment, window, environment.cloudwatch)
 
 
 def roll_back(environment: Environment, event: dict[str, Any]) -> None:

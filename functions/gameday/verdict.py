@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from gameday.decision import Decision, Findings, seen_by_load
 from gameday.errors import RunRefused, VerdictNotPublished
-from gameday.judge import Decision, Findings
+from gameday.judge import Judgement, Verdict
 from gameday.runs import Run
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 SOURCE = "gameday"
 DETAIL_TYPE = "Gameday Verdict"
 VERSION = "1"
+
+_MOST_MEASURES = 100
+_MOST_LINES = 20
 
 
 def detail(run: Run, decision: Decision, findings: Findings) -> dict[str, Any]:
@@ -39,12 +44,38 @@ def detail(run: Run, decision: Decision, findings: Findings) -> dict[str, Any]:
             "enabled_at": _iso(run.facts.get("enabled_at")),
             "disabled_at": _iso(run.facts.get("disabled_at")),
         },
-        "measures": [j.model_dump(mode="json") for j in findings.judgements or ()],
+        **_measures(findings),
         "evidence": dict(findings.evidence or {}),
+        "seen": {
+            mode: seen
+            for mode in run.experiment.condition.modes
+            if (seen := seen_by_load(mode, findings)) is not None
+        },
         "load": findings.load.model_dump(mode="json") if findings.load else None,
-        "baseline": [j.model_dump(mode="json") for j in findings.baseline or ()],
         "recovery": run.facts.get("recovery"),
     }
+
+
+def _measures(findings: Findings) -> dict[str, Any]:
+    """The judgements that fit into an event, those that decided first, and how many do not.
+
+    EventBridge, SNS and the output of an execution take 256 KB each.
+    """
+    both: dict[str, Any] = {}
+    left_out = 0
+    for name, judgements in (("measures", findings.judgements), ("baseline", findings.baseline)):
+        ordered: Sequence[Judgement] = judgements or ()
+        if len(ordered) > _MOST_MEASURES:
+            ordered = sorted(ordered, key=_weight)
+        both[name] = [j.model_dump(mode="json") for j in ordered[:_MOST_MEASURES]]
+        if name == "measures":
+            left_out = len(ordered) - len(both[name])
+    return {**both, "measures_left_out": left_out}
+
+
+def _weight(judgement: Judgement) -> tuple[int, bool]:
+    order = (Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.PASSED)
+    return order.index(judgement.verdict), not judgement.critical
 
 
 def _iso(moment: float | None) -> str | None:
@@ -126,13 +157,43 @@ def subject(verdict: dict[str, Any]) -> str:
 
 def message(verdict: dict[str, Any]) -> str:
     """The verdict as a person reads it."""
-    measures = [f"  {m['verdict']:<13} {m['measure']}: {m['reason']}" for m in verdict["measures"]]
-    return "\n".join(
-        [
-            f"{verdict['verdict']}: {verdict['objective']}",
-            f"Reason: {verdict['reason']}.",
-            *(["Measures:", *measures] if measures else []),
-            f"Status {verdict['status']}, experiment {verdict['experiment']}, "
-            f"run {verdict['run']}, started {verdict['started_at']}.",
-        ]
+    return "\n".join(lines(verdict))
+
+
+def lines(verdict: dict[str, Any]) -> Iterator[str]:
+    """The verdict line by line, the most important first."""
+    measures = verdict["measures"]
+    yield f"{verdict['verdict']}: {verdict['objective']}"
+    if verdict["reason"] != "; ".join(f"{m['measure']}: {m['reason']}" for m in measures):
+        yield f"{verdict['reason'][:1].upper()}{verdict['reason'][1:]}."
+    if numbers := list(_numbers(verdict)):
+        yield from ("", *numbers)
+    yield ""
+    yield (
+        f"Status {verdict['status']}, experiment {verdict['experiment']}, "
+        f"run {verdict['run']}, started {verdict['started_at']}."
     )
+
+
+def _numbers(verdict: dict[str, Any]) -> Iterator[str]:
+    measures = verdict["measures"]
+    for measure in measures[:_MOST_LINES]:
+        yield f"  {measure['verdict']:<13} {measure['measure']}: {told(measure)}"
+    more = len(measures) - _MOST_LINES + verdict["measures_left_out"]
+    if more > 0:
+        yield f"  and {more} more measures"
+    for mode, count in verdict["evidence"].items():
+        seen = verdict["seen"].get(mode)
+        by_load = "" if seen is None else f", seen by the load on {seen:g} requests"
+        yield f"  evidence      {mode}: injected {count or 0:g} times{by_load}"
+    if load := verdict["load"]:
+        yield f"  load          {load['sent']} of {load['offered']} requests sent"
+    if recovery := verdict["recovery"]:
+        yield f"  recovery      {recovery['reason']}"
+
+
+def told(measure: dict[str, Any]) -> str:
+    """One measure's reason, with what it was before and whether it decides."""
+    baseline, unit = measure["baseline"], measure["unit"]
+    before = "" if baseline is None else f"; before {baseline:.4g}{f' {unit}' if unit else ''}"
+    return f"{measure['reason']}{before}{'' if measure['critical'] else ' (does not decide)'}"

@@ -33,6 +33,34 @@ def of_type(resource_type: str, resources: dict[str, Any] = RESOURCES) -> dict[s
 
 
 FUNCTIONS = of_type("AWS::Serverless::Function")
+
+
+def actions(statements: list[dict[str, Any]]) -> set[str]:
+    """Every action that statements name."""
+    listed = [
+        (statement["Fn::If"][1] if "Fn::If" in statement else statement)["Action"]
+        for statement in statements
+    ]
+    return {a for action in listed for a in (action if isinstance(action, list) else [action])}
+
+
+def permissions(function: str) -> set[str]:
+    """Every action that the template permits a function, wherever it does."""
+    managed = of_type("AWS::IAM::ManagedPolicy")
+    own = FUNCTIONS[function].get("Policies", [])
+    attached = [
+        policy
+        for name, policy in managed.items()
+        if {"Ref": name} in own or {"Ref": f"{function}Role"} in policy.get("Roles", ())
+    ]
+    statements = [statement for policy in own for statement in policy.get("Statement", ())]
+    for policy in attached:
+        statements.extend(policy["PolicyDocument"]["Statement"])
+    # SAM adds this one: Lambda sends what failed with the role of the function.
+    queue = {"sqs:SendMessage"} if "DeadLetterQueue" in FUNCTIONS[function] else set()
+    return actions(statements) | queue
+
+
 DEFINITION_TEXT = (ROOT / "statemachine/experiment.asl.json").read_text(encoding="utf-8")
 DEFINITION: dict[str, Any] = json.loads(DEFINITION_TEXT)
 

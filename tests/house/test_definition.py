@@ -42,9 +42,18 @@ STUBBORN = {
     "BackoffRate": 2,
     "MaxDelaySeconds": 30,
 }
+URGENT = {
+    "ErrorEquals": ["States.ALL"],
+    "IntervalSeconds": 2,
+    "MaxAttempts": 3,
+    "BackoffRate": 2,
+}
 SOMEBODY_ELSES = {"ErrorEquals": ["ConfigurationChanged"], "MaxAttempts": 0}
-RETRIES = {"Disable condition": [SOMEBODY_ELSES, STUBBORN], "Publish verdict": [STUBBORN]}
-"""Those that must succeed; every other working state retries what Lambda says is transient."""
+RETRIES = {"Disable condition": [SOMEBODY_ELSES, URGENT], "Publish verdict": [STUBBORN]}
+"""Those that must succeed. The first gives up soon, for then Roll back does it from outside.
+
+Every other working state retries what Lambda says is transient.
+"""
 
 TRY = DEFINITION["States"]["Run under condition"]
 PROPERTIES = RESOURCES["ExperimentStateMachine"]["Properties"]
@@ -79,7 +88,7 @@ def test_every_choice_has_a_default() -> None:
 
 def test_every_wait_is_of_the_plan_and_bounded() -> None:
     waits = [state["Seconds"] for state in STATES.values() if state["Type"] == "Wait"]
-    assert waits == ["{% $plan.settle_seconds %}"]
+    assert set(waits) == {"{% $plan.settle_seconds %}"}
     assert Windows.model_json_schema()["properties"]["settle_seconds"]["maximum"] <= 300
 
 
@@ -189,13 +198,15 @@ def test_substitutions_permissions_and_states_name_the_same_functions() -> None:
     invoked = {function_of(state) for state in TASKS}
     substituted = PROPERTIES["DefinitionSubstitutions"]
     allowed = [
-        policy["LambdaInvokePolicy"]["FunctionName"]["Ref"]
+        arn
         for policy in PROPERTIES["Policies"]
-        if "LambdaInvokePolicy" in policy
+        for statement in policy["Statement"]
+        if statement["Action"] == "lambda:InvokeFunction"
+        for arn in statement["Resource"]
     ]
     assert set(re.findall(r"\$\{(\w+)\}", DEFINITION_TEXT)) == substituted.keys()
     assert substituted == {f"{name}Arn": {"Fn::GetAtt": [name, "Arn"]} for name in invoked}
-    assert sorted(allowed) == sorted(invoked)
+    assert allowed == list(substituted.values())
 
 
 EXPRESSIONS = sorted(set(re.findall(r'"\{% (.+?) %\}"', DEFINITION_TEXT)))

@@ -88,7 +88,10 @@ def test_the_types_of_clients_are_imported_for_types_only() -> None:
     assert [path for path, name in running if name.startswith("mypy_boto3")] == []
 
 
-@pytest.mark.parametrize("module", ["judge", "experiment", "observations", "errors"])
+PURE = ("decision", "errors", "experiment", "feasibility", "judge", "kinds", "observations")
+
+
+@pytest.mark.parametrize("module", [*PURE, "statistics"])
 def test_what_is_pure_loads_no_client(module: str) -> None:
     clients = {"boto3", "botocore", "aiohttp", "aws_lambda_powertools"}
     program = f"import sys, gameday.{module}; print(*({clients} & sys.modules.keys()))"

@@ -1,37 +1,95 @@
 """The rules of the templates."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.house.project import ROOT, TEMPLATE, TEMPLATES, of_type, template
+from tests.house.project import FUNCTIONS, ROOT, TEMPLATE, TEMPLATES, of_type, permissions, template
 
+CHECKOV_EXCEPTIONS = yaml.safe_load(
+    (ROOT / "tests/security/exceptions.yaml").read_text(encoding="utf-8")
+)
 CONSTRAINTS = {"AllowedPattern", "AllowedValues", "MinLength", "MinValue"}
 
 each_template = pytest.mark.parametrize("path", TEMPLATES)
 
 
-@each_template
-def test_every_wildcard_says_why(path: str) -> None:
+def statements(node: Any) -> Iterator[Any]:
+    """Every statement of every policy, wherever in a template it is."""
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    if isinstance(node, dict) and "Effect" in node:
+        yield node
+    for child in children:
+        yield from statements(child)
+
+
+def source(path: str, statement: Any) -> list[str]:
+    """The lines of a statement; those after it belong to what comes next."""
     lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
-    wildcards = [n for n, line in enumerate(lines) if re.search(r"Resource: *['\"]?\*", line)]
-    silent = [f"{path}:{n + 1}" for n in wildcards if not lines[n - 1].strip().startswith("# ")]
+    return lines[statement.start_mark.line : statement.end_mark.line]
+
+
+def has_wildcard(line: str) -> bool:
+    return "*" in line.partition("# ")[0]
+
+
+@each_template
+def test_every_statement_with_a_wildcard_says_why(path: str) -> None:
+    silent = []
+    for statement in statements(template(path)):
+        lines = source(path, statement)
+        wildcards = [number for number, line in enumerate(lines) if has_wildcard(line)]
+        before = lines[: max(wildcards, default=0)]
+        if wildcards and not any(line.strip().startswith("# ") for line in before):
+            silent.append(f"{path}:{statement.start_mark.line + 1}")
     assert silent == []
 
 
 @each_template
-def test_a_wildcard_cannot_hide_in_a_list(path: str) -> None:
-    def resources(node: Any) -> list[Any]:
-        if isinstance(node, dict):
-            own = [node["Resource"]] if "Effect" in node and "Resource" in node else []
-            return own + [found for value in node.values() for found in resources(value)]
-        if isinstance(node, list):
-            return [found for value in node for found in resources(value)]
-        return []
+def test_no_action_and_no_principal_is_a_wildcard_and_nothing_is_said_by_exclusion(
+    path: str,
+) -> None:
+    for statement in statements(template(path)):
+        assert statement.keys() <= {"Effect", "Action", "Resource", "Principal", "Condition"}
+        assert "*" not in f"{statement['Action']} {statement.get('Principal')}"
 
-    lists = [found for found in resources(template(path)) if isinstance(found, list)]
-    assert not [found for found in lists if "*" in found]
+
+@each_template
+def test_no_policy_is_one_that_others_write(path: str) -> None:
+    for resource in template(path)["Resources"].values():
+        for policy in resource.get("Properties", {}).get("Policies", ()):
+            assert policy.keys() & {"Statement", "PolicyDocument", "Ref"}, policy
+
+
+def test_what_may_be_a_target_is_a_parameter_of_the_stack() -> None:
+    for statement in statements(TEMPLATE):
+        if "appconfig:" in str(statement["Action"]) and statement["Resource"] != "*":
+            named = set(re.findall(r"'Ref': '(\w+)'|\$\{(ConditionStrategy)\}", str(statement)))
+            assert named <= {("TargetApplications", ""), ("", "ConditionStrategy")}
+            assert named
+
+
+def test_an_exception_of_checkov_says_why() -> None:
+    for exception in CHECKOV_EXCEPTIONS:
+        assert exception.keys() == {"check", "resources", "reason"}
+        assert re.fullmatch(r"CKV2?_AWS_\d+", exception["check"])
+        assert exception["resources"]
+        assert re.fullmatch(r"[A-Z].{40,}\.", exception["reason"]), exception["check"]
+
+
+def test_what_is_invoked_asynchronously_has_a_dead_letter_queue() -> None:
+    for name, function in of_type("AWS::Serverless::Function").items():
+        targets = [
+            function,
+            *(event["Properties"] for event in function.get("Events", {}).values()),
+        ]
+        queues = [
+            target.get("DeadLetterQueue", target.get("DeadLetterConfig")) for target in targets
+        ]
+        assert all(queues) or targets == [function], name
 
 
 @each_template
@@ -79,25 +137,11 @@ OPTIONAL = {"HasTargetFunctions", "HasTargetRoles", "HasTargetParameters"}
 """The conditions of the statements that name such targets: without them there is no statement."""
 
 
-def actions(statements: list[dict[str, Any]]) -> set[str]:
-    listed = [
-        (statement["Fn::If"][1] if "Fn::If" in statement else statement)["Action"]
-        for statement in statements
-    ]
-    return {a for action in listed for a in (action if isinstance(action, list) else [action])}
-
-
 def test_only_enabling_and_disabling_can_change_a_target() -> None:
-    managed = {
-        name: actions(policy["PolicyDocument"]["Statement"])
-        for name, policy in of_type("AWS::IAM::ManagedPolicy").items()
-    }
     allowed: dict[str, set[str]] = {}
-    for name, function in of_type("AWS::Serverless::Function").items():
-        for policy in function.get("Policies", ()):
-            own = actions(policy["Statement"]) if "Statement" in policy else managed[policy["Ref"]]
-            for action in own:
-                allowed.setdefault(action, set()).add(name)
+    for name in FUNCTIONS:
+        for action in permissions(name):
+            allowed.setdefault(action, set()).add(name)
     reading = re.compile(r"\w+:(List\w+|Get\w+|StartConfigurationSession|PassRole)")
     services = ("appconfig:", "lambda:", "iam:", "ssm:")
     changing = {a for a in allowed if a.startswith(services) and not reading.fullmatch(a)}

@@ -15,12 +15,18 @@ from tests.integration.runs import (
     Application,
     Gameday,
     Mailbox,
-    open_queue,
+    observe,
     quick_target,
 )
 
 _COPIES = ("shop-2", "shop-3", "shop-4")
 _TOGETHER = 4  # more runs at once are no faster on two cores, and make each other's targets slow
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-kill-points", action="store_true", help="try every cell of the kill-point matrix"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +58,7 @@ def stacks(aws: EmbeddedAws, folder: Path) -> Gameday:
     forbidden = appconfig.create_application(Name="not-a-target")["Id"]
     assert samples[0]["Application"] == application
     deploy_gameday(aws, print, [*(sample["Application"] for sample in samples), own])
+    bus = where.outputs(where.stack)["VerdictBusName"]
     return Gameday(
         aws=aws,
         applications=tuple(Application(outputs) for outputs in samples),
@@ -59,7 +66,7 @@ def stacks(aws: EmbeddedAws, folder: Path) -> Gameday:
         forbidden_application=forbidden,
         folder=folder,
         # The queue of the subscribers is the command's to read.
-        verdicts=Mailbox(aws, _observe(aws, where.outputs(where.stack)["VerdictBusName"])),
+        verdicts=Mailbox(aws, observe(aws, bus, "observed-verdicts")),
         notifications=Mailbox(
             aws, where.outputs(where.subscriber_stack)["VerdictNotificationQueueUrl"]
         ),
@@ -87,15 +94,6 @@ def _be_patient(aws: EmbeddedAws, sample: dict[str, str]) -> None:
         aws.client("lambda").update_function_configuration(
             FunctionName=sample[f"{function}Function"], Timeout=30
         )
-
-
-def _observe(aws: EmbeddedAws, bus: str) -> str:
-    """Make one more subscriber of the verdicts, whose queue nobody else reads."""
-    events, (url, arn) = aws.client("events"), open_queue(aws, "observed-verdicts")
-    pattern = json.dumps({"source": ["gameday"]})
-    events.put_rule(Name="observed", EventBusName=bus, EventPattern=pattern)
-    events.put_targets(Rule="observed", EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}])
-    return url
 
 
 @pytest.fixture(scope="session")

@@ -228,13 +228,12 @@ def aborted(gameday: Gameday, url: str) -> Seen:
 def broken(gameday: Gameday, url: str) -> Seen:
     """What the load reported is lost, so that Evaluate measures raises."""
     target = gameday.target()
-    document = experiment(unique("broken"), target, url, windows={"settle_seconds": 5})
+    document = experiment(unique("broken"), target, url)
     seen = _started(gameday, target, document)
-    seen.execution.wait_for("Wait")
     gameday.client("dynamodb").update_item(
         TableName=gameday.resource("RunsTable"),
         Key={"pk": {"S": f"run#{seen.execution.run_id}"}, "sk": {"S": "run"}},
-        UpdateExpression="REMOVE fact_condition_load",
+        UpdateExpression="REMOVE fact_baseline_load",
     )
     seen.execution.wait()
     return seen
@@ -285,7 +284,7 @@ def unsteady(gameday: Gameday, url: str) -> tuple[Execution, Target]:
     """The objective is missed before anything is injected."""
     target = gameday.target()
     document = experiment(unique("unsteady"), target, url)
-    document["measures"][0]["threshold"] = 1_000_000
+    document["measures"][0]["operator"] = "<="
     return gameday.ended(document), target
 
 

@@ -42,7 +42,7 @@ PYTHON_FUNCTION = {
     "package/__init__.py": "",
     "package/errors.py": "class GuardrailRang(Exception): pass",
     "app.py": """
-import json, os, socket, sys, time
+import importlib.util, json, os, socket, sys, time
 import boto3
 from package.errors import GuardrailRang
 
@@ -50,6 +50,8 @@ def handler(event, context):
     do = event.get("do")
     if do == "raise":
         raise GuardrailRang("alarm X rang")
+    if do == "exit":
+        os._exit(1)
     if do == "sleep":
         time.sleep(event["seconds"])
     if do == "log":
@@ -64,6 +66,8 @@ def handler(event, context):
         return [address[4][0] for address in socket.getaddrinfo(event["host"], 443)]
     if do == "leaks":
         return [name for name in sys.modules if name.split(".")[0] in ("cli", "gameday")]
+    if do == "find":
+        return [name for name in event["names"] if importlib.util.find_spec(name)]
     if "httpMethod" in event:
         status = int(event["queryStringParameters"]["status"])
         if status == 0:
@@ -399,6 +403,32 @@ def test_a_function_past_its_timeout_is_killed(aws: EmbeddedAws) -> None:
     assert ended(aws, start(aws, {"Slow": slow}))["error"] == "Sandbox.Timedout"
 
 
+def test_a_function_whose_worker_dies_fails_as_its_runtime_does(aws: EmbeddedAws) -> None:
+    execution = start(aws, {"Exit": task(function(aws), event={"do": "exit"})})
+    assert ended(aws, execution)["error"] == "Runtime.ExitError"
+
+
+def throttle(aws: EmbeddedAws, function_name: str) -> None:
+    aws.client("lambda").put_function_concurrency(
+        FunctionName=function_name, ReservedConcurrentExecutions=0
+    )
+
+
+def test_a_throttled_task_has_lambdas_name_for_it(aws: EmbeddedAws) -> None:
+    throttled = function(aws)
+    throttle(aws, throttled)
+    execution = start(aws, {"Throttled": task(throttled)})
+    assert ended(aws, execution)["error"] == "Lambda.TooManyRequestsException"
+
+
+def test_no_retry_waits_longer_than_its_maximum(aws: EmbeddedAws, probe: str) -> None:
+    once = {"ErrorEquals": ["GuardrailRang"], "MaxAttempts": 1}
+    retry = [once | {"IntervalSeconds": 10 * LIMIT_SECONDS, "MaxDelaySeconds": 1}]
+    execution = start(aws, {"Raise": task(probe, event={"do": "raise"}, Retry=retry)})
+    assert ended(aws, execution)["error"] == "GuardrailRang"
+    assert [kind for kind, _ in history(aws, execution)].count("TaskFailed") == 2
+
+
 # --- CloudWatch -----------------------------------------------------------------------------------
 
 
@@ -481,14 +511,64 @@ def test_an_unknown_statistic_is_an_error(aws: EmbeddedAws, stat: str) -> None:
         data(aws, "any", stat)
 
 
-def test_an_expression_is_an_error(aws: EmbeddedAws) -> None:
+def queries(metric: str, *expressions: str, period: int = 3600) -> list[dict[str, Any]]:
+    """The samples of a metric and those up to 300, as n and within, and expressions of both."""
+    stats = {"n": "SampleCount", "within": "PR(:300)"}
+    asked: list[dict[str, Any]] = [
+        {
+            "Id": key,
+            "MetricStat": {
+                "Metric": {"Namespace": "Test", "MetricName": metric},
+                "Period": period,
+                "Stat": stat,
+            },
+        }
+        for key, stat in stats.items()
+    ]
+    return asked + [{"Id": f"e{n}", "Expression": text} for n, text in enumerate(expressions)]
+
+
+def answers(aws: EmbeddedAws, asked: list[dict[str, Any]]) -> dict[str, list[float]]:
     now = datetime.now(UTC)
+    answer = aws.client("cloudwatch").get_metric_data(
+        MetricDataQueries=asked,
+        StartTime=now - timedelta(minutes=30),
+        EndTime=now + timedelta(minutes=5),
+        ScanBy="TimestampAscending",
+    )
+    return {result["Id"]: list(result["Values"]) for result in answer["MetricDataResults"]}
+
+
+def test_an_expression_is_evaluated_over_the_metrics_that_it_names(aws: EmbeddedAws) -> None:
+    metric = name()
+    put(aws, metric, 100, 200, 300, 400, 500)
+    asked = queries(metric, "n * (100 - within) / 100", "e0 + 1")
+    assert answers(aws, asked) == {"n": [5], "within": [60], "e0": [2], "e1": [3]}
+
+
+def test_an_expression_over_nothing_is_nothing(aws: EmbeddedAws) -> None:
+    assert answers(aws, queries(name(), "n / within"))["e0"] == []
+
+
+@pytest.mark.parametrize("expression", ["1 + 1", "m", "FILL(n, 0)", "SEARCH('n', 'Sum')"])
+def test_an_expression_that_is_not_evaluated_is_an_error(aws: EmbeddedAws, expression: str) -> None:
     with pytest.raises(ClientError, match="ValidationError"):
-        aws.client("cloudwatch").get_metric_data(
-            MetricDataQueries=[{"Id": "e", "Expression": "1 + 1"}],
-            StartTime=now - timedelta(minutes=5),
-            EndTime=now,
-        )
+        answers(aws, queries(name(), expression))
+
+
+def test_an_id_that_is_given_twice_is_an_error(aws: EmbeddedAws) -> None:
+    with pytest.raises(ClientError, match="ValidationError"):
+        answers(aws, queries(name()) * 2)
+
+
+def test_a_rank_is_that_of_the_samples_of_its_own_period(aws: EmbeddedAws) -> None:
+    metric, minute = name(), datetime.now(UTC).replace(second=0, microsecond=0)
+    for seconds, values in ((0, [100, 200, 900]), (5, [900]), (15, [300, 300])):
+        moment = minute - timedelta(minutes=1) + timedelta(seconds=seconds)
+        put(aws, metric, *values, Timestamp=moment, StorageResolution=1)
+    found = answers(aws, queries(metric, period=5))
+    assert found["n"] == [3, 1, 2]
+    assert found["within"] == [pytest.approx(100 * 2 / 3), 0, 100]
 
 
 def test_no_dimensions_means_the_metric_without_dimensions(aws: EmbeddedAws) -> None:
@@ -605,6 +685,35 @@ def test_a_version_that_does_not_exist_is_not_deployed(aws: EmbeddedAws) -> None
     )
 
 
+def test_deployments_are_listed_newest_first_and_by_the_page(aws: EmbeddedAws) -> None:
+    appconfig = aws.client("appconfig")
+    application = appconfig.create_application(Name=name())["Id"]
+    environment = appconfig.create_environment(ApplicationId=application, Name=name())["Id"]
+    profile = appconfig.create_configuration_profile(
+        ApplicationId=application, Name=name(), LocationUri="hosted"
+    )["Id"]
+    where = {"ApplicationId": application, "EnvironmentId": environment}
+    appconfig.create_hosted_configuration_version(
+        ApplicationId=application,
+        ConfigurationProfileId=profile,
+        Content=b"{}",
+        ContentType="application/json",
+    )
+    for number in range(1, 4):
+        appconfig.start_deployment(
+            ConfigurationProfileId=profile,
+            ConfigurationVersion="1",
+            DeploymentStrategyId="AppConfig.AllAtOnce",
+            **where,
+        )
+        appconfig.stop_deployment(DeploymentNumber=number, AllowRevert=True, **where)
+    pages = appconfig.get_paginator("list_deployments").paginate(
+        **where, PaginationConfig={"PageSize": 2}
+    )
+    numbers = [[item["DeploymentNumber"] for item in page["Items"]] for page in pages]
+    assert numbers == [[3, 2], [1]]
+
+
 # --- Lambda and API Gateway -----------------------------------------------------------------------
 
 
@@ -624,9 +733,7 @@ def test_every_invocation_counts_once_whatever_its_source(aws: EmbeddedAws) -> N
     events.put_events(Entries=[{"Source": counted, "DetailType": "d", "Detail": "{}"}])
     eventually(lambda: lambda_metric(aws, counted, "Invocations") == [3])
     assert lambda_metric(aws, counted, "Errors") == [1]
-    aws.client("lambda").put_function_concurrency(
-        FunctionName=counted, ReservedConcurrentExecutions=0
-    )
+    throttle(aws, counted)
     once = aws.session().client("lambda", config=Config(retries={"total_max_attempts": 1}))
     with pytest.raises(ClientError, match="TooManyRequests"):
         once.invoke(FunctionName=counted)
@@ -656,6 +763,15 @@ def test_an_event_is_tried_again_when_its_function_fails(aws: EmbeddedAws) -> No
     events.put_events(Entries=[{"Source": failing, "DetailType": "d", "Detail": "{}"}])
     assert eventually(lambda: received(aws, url))
     assert lambda_metric(aws, failing, "Errors") == [2]
+
+
+def test_a_throttled_event_is_kept_until_its_function_may_run(aws: EmbeddedAws) -> None:
+    throttled = function(aws)
+    throttle(aws, throttled)
+    aws.client("lambda").invoke(FunctionName=throttled, InvocationType="Event", Payload="{}")
+    eventually(lambda: sum(lambda_metric(aws, throttled, "Throttles")) > 2)
+    aws.client("lambda").delete_function_concurrency(FunctionName=throttled)
+    eventually(lambda: lambda_metric(aws, throttled, "Invocations") == [1])
 
 
 def test_a_failed_invocation_leaves_the_worker_alive(aws: EmbeddedAws, either: str) -> None:
@@ -732,6 +848,15 @@ def test_every_request_counts_in_api_gateways_metrics(
 def test_a_failed_function_is_a_502_that_tells_nothing(api: tuple[str, str]) -> None:
     code, body = status(f"{api[1]}?status=0")
     assert (code, json.loads(body)) == (502, {"message": "Internal server error"})
+
+
+def test_a_function_finds_the_libraries_of_the_runtime_and_no_others(
+    aws: EmbeddedAws, probe: str
+) -> None:
+    of_the_runtime = ["boto3", "dateutil", "six", "urllib3"]
+    installed_here = ["awscrt", "click", "gameday", "ministack", "OpenSSL", "pydantic"]
+    found = invoke(aws, probe, do="find", names=[*of_the_runtime, *installed_here])
+    assert found == of_the_runtime
 
 
 def test_functions_reach_dynamodb_under_its_own_name_and_only_as_allowed(aws: EmbeddedAws) -> None:

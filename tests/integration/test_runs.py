@@ -19,7 +19,7 @@ from tests.integration.runs import (
 from tests.integration.stories import Expired, Ran, Seen
 
 SCHEMA = Path(__file__).parents[2] / "events" / "verdict.schema.json"
-STATE_TRANSITIONS = 19
+STATE_TRANSITIONS = 20
 """Of a run in which everything happens once, and Step Functions bills each."""
 
 
@@ -213,7 +213,9 @@ def test_a_weakness_found_is_a_good_run(bad: Execution) -> None:
 
 
 def test_the_reason_has_the_numbers(bad: Execution) -> None:
-    assert bad.verdict()["reason"] == "answers: 0 is not >= 10"
+    assert bad.verdict()["reason"] == (
+        "answers: 0/minute is not >= 30/minute: 0 in 10 s, at most 17.97/minute at 95 % confidence"
+    )
 
 
 def test_a_denied_host_is_evidence(bad: Execution) -> None:

@@ -24,6 +24,7 @@ _BRIDGES = (
     bridges.history_of_branches,
     bridges.stop_and_deadline,
     bridges.task_tokens,
+    bridges.retry_delays,
     bridges.jsonata_fields,
 )
 _ROLE = "arn:aws:iam::000000000000:role/any"

@@ -22,11 +22,16 @@ from tests.statemachine.machine import Execution, Function, answer_watch, execut
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 ARMING = ["Validate experiment", "Arm rollback", "Run under condition"]
-BASELINE = ["Generate baseline load", "Snapshot baseline", "Steady?"]
-CONDITION = ["Enable condition", "Generate load", "Wait", "Evaluate measures"]
+BASELINE = ["Generate baseline load", "Let baseline settle", "Snapshot baseline", "Steady?"]
+CONDITION = ["Enable condition", "Generate load", "Evaluate measures"]
 DONE = ["Stand watch down"]
 FINALLY = ["Disable condition"]
-RECOVERY = ["Was the condition on?", "Generate recovery load", "Confirm recovery"]
+RECOVERY = [
+    "Was the condition on?",
+    "Generate recovery load",
+    "Let metrics settle",
+    "Confirm recovery",
+]
 VERDICT = ["Publish verdict", "Do we know?"]
 GREEN, RED = ["Verdict reached"], ["No verdict"]
 

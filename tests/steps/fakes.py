@@ -7,8 +7,10 @@ its conditions are what the lock stands on. Nothing here opens a socket.
 import importlib
 import io
 import json
+import math
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -19,6 +21,7 @@ from ministack.services import dynamodb
 from tenacity import Retrying, stop_after_attempt
 from urllib3 import HTTPResponse
 
+from cli.embedded.cloudwatch import is_range, range_statistic
 from gameday.conditions.appconfig import Change, Target
 from gameday.conditions.kind import Reach
 from gameday.errors import RunRefused
@@ -46,9 +49,9 @@ DOCUMENT: dict[str, Any] = {
     "measures": [
         {
             "name": "95 % respond in",
-            "kind": "threshold",
+            "kind": "percentile",
             "metric": "Latency",
-            "statistic": "p95",
+            "percentile": 95,
             "operator": "<",
             "threshold": 400,
         }
@@ -59,6 +62,14 @@ DOCUMENT: dict[str, Any] = {
 
 def table() -> Any:
     """An empty table of runs."""
+    dynamodb.reset()
+    made = RESOURCES["RunsTable"]["Properties"]
+    names = ("BillingMode", "AttributeDefinitions", "KeySchema")
+    return _resource().create_table(TableName="runs", **{name: made[name] for name in names})
+
+
+@cache
+def _resource() -> Any:
     resource = boto3.resource(
         "dynamodb",
         region_name="us-east-1",
@@ -66,10 +77,7 @@ def table() -> Any:
         aws_secret_access_key="test",
     )
     resource.meta.client.meta.events.register("before-send.dynamodb", _answer)
-    dynamodb.reset()
-    made = RESOURCES["RunsTable"]["Properties"]
-    names = ("BillingMode", "AttributeDefinitions", "KeySchema")
-    return resource.create_table(TableName="runs", **{name: made[name] for name in names})
+    return resource
 
 
 def _answer(request: AWSPreparedRequest, **_: object) -> Any:
@@ -200,11 +208,28 @@ class StepFunctions:
 
 
 class CloudWatch:
-    """The states of the alarms, and for each metric, statistic and phase or mode one value."""
+    """The states of the alarms, and of each metric and phase or mode the values of each second."""
 
     def __init__(self) -> None:
         self.alarm = "OK"
-        self.values: dict[tuple[str, str, str], float] = {}
+        self.status = "Complete"
+        self.values: dict[tuple[str, str], dict[int, list[float]]] = {}
+        self.calls = 0
+
+    def loaded(self, phase: Phase, latency_ms: float, failed: int = 0) -> None:
+        """Hold the metrics of a load of five requests a second, of one minute, all equally fast."""
+        seconds = range(start := _start(phase), start + 60)
+        for name, each in (
+            ("Latency", [latency_ms] * 5),
+            ("Requests", [5.0]),
+            ("Succeeded", [5.0 - failed]),
+            ("Failed", [float(failed)]),
+        ):
+            self.values[name, phase] = {second: each for second in seconds}
+
+    def injected(self, count: float, at: float = STARTED_AT + 60) -> None:
+        """Hold what the injector counted: by default in the minute of the condition."""
+        self.values["Injected", "latency"] = {int(at): [count]}
 
     def describe_alarms(self, **_: object) -> dict[str, Any]:
         alarm = {"AlarmName": "errors", "AlarmArn": ALARM, "StateValue": self.alarm}
@@ -217,21 +242,38 @@ class CloudWatch:
     def paginate(
         self, *, MetricDataQueries: list[Any], StartTime: datetime, EndTime: datetime, **_: object
     ) -> Iterator[dict[str, Any]]:
-        length = EndTime - StartTime
-        yield {
-            "MetricDataResults": [
-                self._result(query["Id"], query["MetricStat"], StartTime, length)
-                for query in MetricDataQueries
-            ]
+        self.calls += 1
+        start, end = int(StartTime.timestamp()), int(EndTime.timestamp())
+        results = [self._result(q["Id"], q["MetricStat"], start, end) for q in MetricDataQueries]
+        yield {"MetricDataResults": results}
+
+    def _result(self, id_: str, asked: Any, start: int, end: int) -> dict[str, Any]:
+        metric, period = asked["Metric"], asked["Period"]
+        held = self.values.get((metric["MetricName"], metric["Dimensions"][-1]["Value"]), {})
+        found: dict[datetime, float] = {}
+        for begin in range(start, end, period):
+            inside = [v for second in range(begin, begin + period) for v in held.get(second, [])]
+            if inside:
+                found[datetime.fromtimestamp(begin, UTC)] = _statistic(asked["Stat"], inside)
+        return {
+            "Id": id_,
+            "StatusCode": self.status,
+            "Timestamps": list(found),
+            "Values": list(found.values()),
         }
 
-    def _result(self, id_: str, asked: Any, start: datetime, length: timedelta) -> dict[str, Any]:
-        metric, period = asked["Metric"], timedelta(seconds=asked["Period"])
-        phase_or_mode = metric["Dimensions"][-1]["Value"]
-        value = self.values.get((metric["MetricName"], asked["Stat"], phase_or_mode))
-        moments = [] if value is None else [start + n * period for n in range(length // period)]
-        values = [value] * len(moments)
-        return {"Id": id_, "StatusCode": "Complete", "Timestamps": moments, "Values": values}
+
+def _start(phase: Phase) -> int:
+    """Each phase has a minute of its own."""
+    return STARTED_AT + 60 * list(Phase).index(phase)
+
+
+def _statistic(name: str, values: list[float]) -> float:
+    if is_range(name):
+        return range_statistic(name, [(value, 1) for value in values])
+    if name.startswith("p"):
+        return sorted(values)[math.ceil(len(values) * float(name[1:]) / 100) - 1]
+    return {"Sum": math.fsum(values), "SampleCount": float(len(values))}[name]
 
 
 class FakeEnvironment:
@@ -274,7 +316,7 @@ class FakeEnvironment:
 
     def note_load(self, phase: Phase) -> None:
         """Note a load of which every request was answered, in a window of its own minute."""
-        start = STARTED_AT + 60 * list(Phase).index(phase)
+        start = _start(phase)
         report = LoadReport(
             phase=phase,
             window=Window(start=start, end=start + 60),

@@ -73,7 +73,7 @@ def test_a_run_that_was_ended_cannot_be_armed_again(environment: FakeEnvironment
     environment.runs.release(environment.run)
     with pytest.raises(RunRefused, match=f"run '{RUN}' was ended"):
         arm(environment)
-    assert environment.deadlines.runs == set()
+    assert environment.deadlines.runs == {RUN}  # until its verdict is out
 
 
 def test_a_run_that_was_buried_before_it_armed_never_will(environment: FakeEnvironment) -> None:

@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from gameday import runs
-from gameday.errors import VerdictNotPublished
+from gameday.errors import ConditionNotDisabled, RunRefused, VerdictNotPublished
 from gameday.experiment import Phase
 from tests.steps.fakes import RUN, FakeEnvironment, handle
 
@@ -16,12 +16,9 @@ def done(watched: FakeEnvironment) -> FakeEnvironment:
     """A run whose measure holds under the condition, before its verdict."""
     watched.note_load(Phase.BASELINE)
     watched.note_load(Phase.CONDITION)
-    watched.cloudwatch.values |= {
-        ("Latency", "p95", "baseline"): 120.0,
-        ("Latency", "p95", "condition"): 350.0,
-        ("Requests", "Sum", "condition"): 300.0,
-        ("Injected", "Sum", "latency"): 300.0,
-    }
+    watched.cloudwatch.loaded(Phase.BASELINE, 120)
+    watched.cloudwatch.loaded(Phase.CONDITION, 350)
+    watched.cloudwatch.injected(300)
     handle(watched, "snapshot_baseline", run_id=RUN)
     handle(watched, "enable_condition", run_id=RUN)
     handle(watched, "evaluate_measures", run_id=RUN)
@@ -108,6 +105,19 @@ def test_until_the_verdict_is_out_the_deadline_stands(done: FakeEnvironment) -> 
     assert done.deadlines.runs == {RUN}
 
 
+def test_a_condition_that_could_not_be_disabled_keeps_its_lock_and_its_deadline(
+    watched: FakeEnvironment,
+) -> None:
+    handle(watched, "enable_condition", run_id=RUN)
+    watched.appconfig.failure = ConditionNotDisabled("still DEPLOYING")
+    with pytest.raises(ConditionNotDisabled):
+        handle(watched, "disable_condition", run_id=RUN)
+    publish(watched, {"Error": "ConditionNotDisabled", "Cause": "still DEPLOYING"})
+    assert watched.deadlines.runs == {RUN}
+    with pytest.raises(RunRefused, match=f"run '{RUN}' holds"):
+        watched.arm("run-2")
+
+
 def refused(*_: object) -> None:
     raise VerdictNotPublished("ThrottlingException: slow down")
 
@@ -123,7 +133,7 @@ def test_a_guardrail_that_rang_under_the_condition_fails_the_objective(
 ) -> None:
     handle(watched, "enable_condition", run_id=RUN)
     handle(watched, "disable_condition", run_id=RUN)
-    watched.cloudwatch.values["Injected", "Sum", "latency"] = 12.0
+    watched.cloudwatch.injected(12, at=watched.run.facts["enabled_at"])
     verdict = publish(watched, {"Error": "GuardrailRang", "Cause": "guardrail 'errors' rang"})
     assert (verdict["verdict"], verdict["status"]) == ("FAILED", "ROLLED_BACK")
     assert verdict["evidence"] == {"latency": 12.0}
@@ -131,7 +141,7 @@ def test_a_guardrail_that_rang_under_the_condition_fails_the_objective(
 
 def test_an_unsteady_run_enabled_nothing_and_is_inconclusive(watched: FakeEnvironment) -> None:
     watched.note_load(Phase.BASELINE)
-    watched.cloudwatch.values["Latency", "p95", "baseline"] = 900.0
+    watched.cloudwatch.loaded(Phase.BASELINE, 900)
     handle(watched, "snapshot_baseline", run_id=RUN)
     handle(watched, "disable_condition", run_id=RUN)
     verdict = publish(watched)

@@ -1,11 +1,14 @@
 from datetime import UTC, datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from gameday.conditions.appconfig import Change
+from gameday.conditions.appconfig import AppConfig, Change
 from gameday.errors import ConditionNotDisabled, ConfigurationChanged, RunRefused
+from gameday.runs import Runs
 from tests.steps.fakes import ALARM, EXECUTION, RUN, STARTED_AT, FakeEnvironment, handle
+from tests.unit.fakes import RESTING, FakeAppConfig
 
 
 def alarm(arn: str = ALARM, seconds: int = 60) -> dict[str, Any]:
@@ -39,6 +42,63 @@ def test_an_alarm_turns_the_condition_off_and_then_fails_the_watch(
     assert answer["cause"] == "guardrail 'errors' rang: 3 errors"
 
 
+def test_an_alarm_costs_eight_calls_until_the_condition_is_off(
+    environment: FakeEnvironment,
+) -> None:
+    appconfig, calls = FakeAppConfig(), list[str]()
+    for _ in range(60):  # an environment with a history of more than a page
+        appconfig.deploy(RESTING, profile="p2")
+    client = cast(Any, Recorded(appconfig, calls))
+    cast(Any, environment).appconfig = AppConfig(client, client, strategy_id="s1")
+    environment.arm()
+    environment.runs.watch(RUN, "t")
+    handle(environment, "enable_condition", run_id=RUN)
+    calls.clear()
+    record_calls(environment.runs, calls)
+    handle(environment, "roll_back", **alarm())
+    assert calls[: calls.index("stop_deployment") + 1] == [
+        "Query",  # the runs that the alarm protects
+        "GetItem",  # was it armed when the alarm rang?
+        "UpdateItem",  # the guardrail's reason
+        "UpdateItem",  # the stop flag: from here on the load ends
+        "get_deployment",
+        "UpdateItem",  # how the condition was found
+        "list_deployments",  # did somebody else deploy since?
+        "stop_deployment",
+    ]
+
+
+class Recorded:
+    """A client that keeps the names of the operations that were called, each page as a call."""
+
+    def __init__(self, client: FakeAppConfig, calls: list[str]) -> None:
+        self._client, self._calls = client, calls
+
+    def get_paginator(self, operation: str) -> Any:
+        pages = self._client.get_paginator(operation)
+
+        def paginate(**arguments: str) -> Any:
+            for page in pages.paginate(**arguments):
+                self._calls.append(operation)
+                yield page
+
+        return SimpleNamespace(paginate=paginate)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("exceptions"):
+            self._calls.append(name)
+        return getattr(self._client, name)
+
+
+def record_calls(runs: Runs, calls: list[str]) -> None:
+    """Keep the names of the operations that the table of runs is asked for."""
+
+    def keep(model: Any, **_: object) -> None:
+        calls.append(model.name)
+
+    runs._table.meta.client.meta.events.register("before-call.dynamodb", keep)
+
+
 def test_an_alarm_before_the_watch_is_left_in_the_record(armed: FakeEnvironment) -> None:
     handle(armed, "roll_back", **alarm())
     assert armed.run.stop_reason == "GUARDRAIL"
@@ -58,7 +118,7 @@ def test_an_alarm_that_rang_before_the_condition_was_on_is_not_blamed_on_it(
     enabled: FakeEnvironment,
 ) -> None:
     enabled.runs.note(RUN, enabled_at=STARTED_AT + 61)
-    enabled.cloudwatch.values["Injected", "Sum", "latency"] = 12.0
+    enabled.cloudwatch.injected(12, at=enabled.run.facts["enabled_at"])
     handle(enabled, "roll_back", **alarm(seconds=60))
     verdict = published(enabled, {"Error": "GuardrailRang", "Cause": "it rang"})
     assert (verdict["verdict"], verdict["status"]) == ("INCONCLUSIVE", "ROLLED_BACK")

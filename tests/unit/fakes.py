@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.stub import Stubber
 
 from gameday.conditions.appconfig import Target
+from gameday.decision import Findings
 from gameday.experiment import Experiment, Phase, parse, resolve
-from gameday.judge import Findings, judge_all
+from gameday.judge import Judgement, Recovery, judge
 from gameday.observations import LoadReport, Observation, Quantiles, Window
 from gameday.runs import Run
 
@@ -75,7 +76,7 @@ def longest() -> Experiment:
 
 def load_report(**changes: Any) -> LoadReport:
     """The report of a load of which every request was answered."""
-    quantiles = Quantiles(p50=100, p95=200, p99=250, max=300)
+    quantiles = Quantiles(p50=10, p95=20, p99=25, max=30)
     report = LoadReport(
         phase=Phase.CONDITION,
         window=Window(start=1_800_000_000, end=1_800_000_060),
@@ -92,19 +93,50 @@ def load_report(**changes: Any) -> LoadReport:
     return report.model_copy(update=changes)
 
 
+def observed(value: float | None = 200.0, samples: int = 300) -> Observation:
+    """What CloudWatch holds of the smallest experiment's measure if every latency is `value` ms."""
+    each = None if value is None else samples / 12
+    within = None if value is None else 100.0 * (value < 1000)
+    return Observation(
+        seconds=60, values={"samples": (each,) * 12, "within": (within,) * 12, "value": (value,)}
+    )
+
+
+def judged(value: float | None, before: float | None = None) -> tuple[Judgement, ...]:
+    """The judgement of the smallest experiment, as the only one."""
+    (measure,) = experiment().measures
+    return (judge(measure, observed(value), None if before is None else observed(before)),)
+
+
+RECOVERED = Recovery(
+    recovered=True,
+    seconds=3.7,
+    within_seconds=120.0,
+    reason="back inside its baseline after 3.7 s",
+    missed=False,
+)
+STILL_MISSED = Recovery(
+    recovered=False,
+    seconds=None,
+    within_seconds=120.0,
+    reason="not back inside its baseline within 120 s: 95 % respond in has no data",
+    missed=True,
+)
+
+
 def findings(value: float | None = 200.0, **changes: Any) -> Findings:
-    """The findings of a run that passes: the smallest experiment's p95 was `value` ms."""
-    seen = {"95 % respond in": Observation(value=value, samples=300)}
-    before = {"95 % respond in": Observation(value=50.0, samples=300)}
-    baseline = judge_all(experiment(), before)
+    """The findings of a run that passes: the smallest experiment's latencies were `value` ms."""
     found = Findings(
-        baseline=baseline,
+        baseline=judged(50.0),
         baseline_load=load_report(phase=Phase.BASELINE),
-        judgements=judge_all(experiment(), seen, baseline),
+        judgements=judged(value, before=50.0),
         load=load_report(),
         requests=300,
+        effects=experiment().condition.effects,
         evidence={"latency": 300},
+        settled=True,
         found_when_disabled="BAKING",
+        recovery=RECOVERED,
     )
     return found.model_copy(update=changes)
 
@@ -139,20 +171,22 @@ class Deployment:
     number: int
     profile: str
     version: str
+    content: bytes
     description: str
     state: str
     coming: list[str] = field(default_factory=list)
 
 
 IN_PROGRESS = {"VALIDATING", "DEPLOYING", "BAKING", "ROLLING_BACK"}
-OFF = {"ROLLING_BACK", "ROLLED_BACK", "REVERTED"}
+OFF = {"ROLLED_BACK", "REVERTED"}
 
 
 class FakeAppConfig:
-    """AppConfig, control and data plane, with one application of one environment.
+    """AppConfig, control and data plane, with one application of two environments.
 
-    Deployments take effect at once and bake until they are stopped: one at a time in the
-    environment, and each only onto the latest that its caller knows.
+    Deployments take effect at once and bake until they are stopped: one at a time in an
+    environment, and each only onto the latest that its caller knows. A version may be deleted:
+    what was deployed of it stays.
     """
 
     class exceptions:
@@ -162,39 +196,61 @@ class FakeAppConfig:
     def __init__(self, resting: bytes | None = RESTING) -> None:
         self.names = {
             "list_applications": [{"Id": "a1", "Name": "shop"}],
-            "list_environments": [{"Id": "e1", "Name": "production"}],
+            "list_environments": [
+                {"Id": "e1", "Name": "production"},
+                {"Id": "e2", "Name": "staging"},
+            ],
             "list_configuration_profiles": [
                 {"Id": "p1", "Name": "images", "Type": "AWS.Freeform", "LocationUri": "hosted"},
                 {"Id": "p2", "Name": "purchase", "LocationUri": "hosted"},
             ],
         }
         self.versions: dict[int, bytes] = {}
-        self.deployments: list[Deployment] = []
+        self.environments: dict[str, list[Deployment]] = {"e1": [], "e2": []}
         self._versions = 0
         self.states_of_next: list[str] = ["BAKING"]
+        self.states_of_stop: list[str] = ["ROLLED_BACK"]
         self.lost: set[str] = set()
         self.stops = 0
         if resting is not None:
             self.deploy(resting)
 
-    def deploy(self, content: bytes, state: str = "COMPLETE", profile: str = "p1") -> Deployment:
+    @property
+    def deployments(self) -> list[Deployment]:
+        """Those to production."""
+        return self.environments["e1"]
+
+    def deploy(
+        self, content: bytes, state: str = "COMPLETE", profile: str = "p1", environment: str = "e1"
+    ) -> Deployment:
         """Deploy as somebody else does."""
-        return self._add(profile, str(self._version(content)), "by hand", [state])
+        version = self._version(content)
+        return self._add(environment, profile, version, "by hand", [state])
 
     def _version(self, content: bytes) -> int:
         self._versions += 1
         self.versions[self._versions] = content
         return self._versions
 
-    def serve(self, profile: str = "p1") -> bytes:
+    def serve(self, profile: str = "p1", environment: str = "e1") -> bytes:
         """What a client of the profile is served; empty when nothing is."""
-        on = [d for d in self.deployments if d.profile == profile and d.state not in OFF]
-        return self.versions[int(on[-1].version)] if on else b""
+        deployments = self.environments[environment]
+        on = [d for d in deployments if d.profile == profile and d.state not in OFF]
+        return on[-1].content if on else b""
 
-    def _add(self, profile: str, version: str, description: str, states: list[str]) -> Deployment:
-        number = len(self.deployments) + 1
-        added = Deployment(number, profile, version, description, states[0], states[1:])
-        self.deployments.append(added)
+    def _add(
+        self, environment: str, profile: str, version: int, description: str, states: list[str]
+    ) -> Deployment:
+        added = Deployment(
+            number=len(self.environments[environment]) + 1,
+            profile=profile,
+            version=str(version),
+            content=self.versions[version],
+            description=description,
+            state=states[0],
+            coming=states[1:],
+        )
+        self.environments[environment].append(added)
         return added
 
     # -- control plane
@@ -203,10 +259,13 @@ class FakeAppConfig:
         self._operation = operation
         return self
 
-    def paginate(self, **_: str) -> Iterator[Json]:
+    def paginate(self, EnvironmentId: str = "", **_: str) -> Iterator[Json]:
         """One item on each page."""
         found = self.names.get(self._operation)
-        for item in found if found is not None else map(_described, self.deployments):
+        if found is None:
+            deployments = self.environments[EnvironmentId]
+            found = [_described(deployment) for deployment in reversed(deployments)]
+        for item in found:
             yield {"Items": [item]}
 
     def create_hosted_configuration_version(self, *, Content: bytes, **_: str) -> Json:
@@ -217,30 +276,41 @@ class FakeAppConfig:
             raise self.exceptions.ResourceNotFoundException
 
     def start_deployment(self, **asked: Any) -> Json:
-        if asked["LatestDeploymentNumber"] != len(self.deployments):
+        environment = asked["EnvironmentId"]
+        deployments = self.environments[environment]
+        if asked.get("LatestDeploymentNumber", len(deployments)) != len(deployments):
             raise _error("ConflictException")
-        if any(d.state in IN_PROGRESS for d in self.deployments):
+        if any(d.state in IN_PROGRESS for d in deployments):
             raise _error("ConflictException")
-        profile, version = asked["ConfigurationProfileId"], asked["ConfigurationVersion"]
-        if int(version) not in self.versions:
+        profile, version = asked["ConfigurationProfileId"], int(asked["ConfigurationVersion"])
+        if version not in self.versions:
             raise _error("ResourceNotFoundException")
-        started = self._add(profile, version, asked["Description"], self.states_of_next)
+        states = self.states_of_next
+        started = self._add(environment, profile, version, asked["Description"], states)
         self._lose("start_deployment")
         return {"DeploymentNumber": started.number}
 
-    def get_deployment(self, *, DeploymentNumber: int, **_: str) -> Json:
-        found = self.deployments[DeploymentNumber - 1]
+    def _deployment(self, environment: str, number: int) -> Deployment:
+        return self.environments[environment][number - 1]
+
+    def get_deployment(self, *, EnvironmentId: str, DeploymentNumber: int, **_: str) -> Json:
+        found = self._deployment(EnvironmentId, DeploymentNumber)
         answer = _described(found)
         if found.coming:
             found.state = found.coming.pop(0)
         return answer
 
-    def stop_deployment(self, *, DeploymentNumber: int, AllowRevert: bool, **_: str) -> Json:
+    def stop_deployment(
+        self, *, EnvironmentId: str, DeploymentNumber: int, AllowRevert: bool, **_: str
+    ) -> Json:
         self.stops += 1
-        found = self.deployments[DeploymentNumber - 1]
-        if found.state in OFF or not (AllowRevert or found.state == "DEPLOYING"):
+        found = self._deployment(EnvironmentId, DeploymentNumber)
+        if found.state in {*OFF, "ROLLING_BACK"} or not (AllowRevert or found.state == "DEPLOYING"):
             raise _error("BadRequestException")
-        found.state = "REVERTED" if found.state == "COMPLETE" else "ROLLED_BACK"
+        if found.state == "COMPLETE":
+            found.state = "REVERTED"
+        else:
+            found.state, *found.coming = self.states_of_stop
         self._lose("stop_deployment")
         return {}
 
@@ -252,11 +322,15 @@ class FakeAppConfig:
 
     # -- data plane
 
-    def start_configuration_session(self, *, ConfigurationProfileIdentifier: str, **_: str) -> Json:
-        return {"InitialConfigurationToken": ConfigurationProfileIdentifier}
+    def start_configuration_session(
+        self, *, ConfigurationProfileIdentifier: str, EnvironmentIdentifier: str, **_: str
+    ) -> Json:
+        token = f"{EnvironmentIdentifier}/{ConfigurationProfileIdentifier}"
+        return {"InitialConfigurationToken": token}
 
     def get_latest_configuration(self, *, ConfigurationToken: str) -> Json:
-        return {"Configuration": io.BytesIO(self.serve(ConfigurationToken))}
+        environment, profile = ConfigurationToken.split("/")
+        return {"Configuration": io.BytesIO(self.serve(profile, environment))}
 
 
 def _described(deployment: Deployment) -> Json:

@@ -100,7 +100,11 @@ def test_runs_on_one_environment_need_the_same_lock(fake: FakeAppConfig) -> None
 def test_a_target_that_does_not_exist_is_refused_with_those_that_do(
     fake: FakeAppConfig, what: str
 ) -> None:
-    known = {"application": "shop", "environment": "production", "profile": "images, purchase"}
+    known = {
+        "application": "shop",
+        "environment": "production, staging",
+        "profile": "images, purchase",
+    }
     reason = refusal(fake, **{what: "nowhere"})
     assert "'nowhere'" in reason
     assert f"(it has: {known[what]})" in reason
@@ -421,7 +425,7 @@ def test_a_condition_is_not_disabled_while_the_target_is_served_anything_else(
     fake: FakeAppConfig, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change = enable(fake, target)
-    monkeypatch.setattr(fake, "serve", lambda _: b'{"latency": {"enabled": true}}')
+    monkeypatch.setattr(fake, "serve", lambda *_: b'{"latency": {"enabled": true}}')
     with pytest.raises(ConditionNotDisabled, match="is not served its resting configuration"):
         disable(fake, target, change)
 

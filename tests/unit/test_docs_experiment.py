@@ -10,21 +10,38 @@ from pydantic import BaseModel
 
 from gameday.conditions.appconfig import AppConfigCondition
 from gameday.conditions.failure_lambda import MODES_0, MODES_1
-from gameday.conditions.kind import Evidence
-from gameday.errors import InvalidExperiment
-from gameday.experiment import (
-    CloudWatchMetric,
-    Experiment,
-    Load,
-    LoadMetric,
-    RateMeasure,
-    ThresholdMeasure,
-    Windows,
-    parse,
+from gameday.decision import (
+    LARGEST_LOAD_ERROR,
+    LARGEST_SCHEDULE_ERROR_MS,
+    LEAST_EVIDENCE,
+    decide,
 )
-from gameday.judge import LARGEST_LOAD_ERROR, Judgement, decide, judge
-from gameday.observations import Observation
-from tests.unit.fakes import EVENTS, experiment, findings, longest, smallest
+from gameday.errors import InvalidExperiment
+from gameday.experiment import Experiment, Load, Windows, parse
+from gameday.judge import LARGEST_COUNT_ERROR, ROOM
+from gameday.kinds import (
+    CloudWatchMetric,
+    ErrorBudgetMeasure,
+    ExpressionMeasure,
+    LoadMetric,
+    NamedMetric,
+    PercentileMeasure,
+    Periods,
+    ProportionMeasure,
+    RateMeasure,
+    RelativeMeasure,
+    ThresholdMeasure,
+)
+from tests.unit.fakes import (
+    EVENTS,
+    STILL_MISSED,
+    experiment,
+    findings,
+    judged,
+    load_report,
+    longest,
+    smallest,
+)
 
 DOC = (EVENTS.parent / "docs" / "experiment.md").read_text(encoding="utf-8")
 FLOWING = " ".join(DOC.split())
@@ -32,10 +49,21 @@ FLOWING = " ".join(DOC.split())
 SECTIONS: Mapping[str, type[BaseModel]] = {
     "Fields": Experiment,
     "Condition": AppConfigCondition,
-    "Evidence": Evidence,
     "Load": Load,
     "Any other metric": CloudWatchMetric,
+    "Metrics": NamedMetric,
+    "Periods": Periods,
     "Windows": Windows,
+}
+
+KINDS: Mapping[str, type[BaseModel]] = {
+    "percentile": PercentileMeasure,
+    "proportion": ProportionMeasure,
+    "rate": RateMeasure,
+    "relative": RelativeMeasure,
+    "threshold": ThresholdMeasure,
+    "expression": ExpressionMeasure,
+    "error_budget": ErrorBudgetMeasure,
 }
 
 
@@ -52,7 +80,10 @@ def rendered(schema: Mapping[str, Any], definitions: Mapping[str, Any], field: s
     if "$ref" in schema:
         schema = {**definitions[schema["$ref"].rpartition("/")[2]], **schema}
     if "anyOf" in schema:
-        return f"{rendered(schema['anyOf'][0], definitions, field)}, or `null`"
+        (kind, _) = schema["anyOf"]
+        if kind.get("$ref", "").endswith("/CloudWatchMetric"):
+            return "[object](#any-other-metric), or `null`"
+        return f"{rendered(kind, definitions, field)}, or `null`"
     if "discriminator" in schema:
         return f"[object](#{field})"
     if "oneOf" in schema:
@@ -71,13 +102,15 @@ def _type(schema: Mapping[str, Any], field: str) -> str:
         return "list of text" if schema["items"].get("type") == "string" else f"[list](#{field})"
     if schema["type"] == "object":
         values = schema.get("additionalProperties")
-        kind = f"[object](#{field})" if "properties" in schema else "object"
-        return "object of text" if values == {"type": "string"} else kind
+        if isinstance(values, dict):
+            kinds = {"$ref": f"object of [objects](#{field})", "type": "object of text"}
+            return next((kinds[key] for key in kinds if key in values), "object")
+        return f"[object](#{field})" if "properties" in schema else "object"
     return {
-        "boolean": "true or false",
         "string": "text",
         "integer": "whole number",
         "number": "number",
+        "boolean": "`true` or `false`",
     }[schema["type"]]
 
 
@@ -88,11 +121,15 @@ def _limits(schema: Mapping[str, Any]) -> str:
     for low, high, unit in (("minLength", "maxLength", " characters"), ("minimum", "maximum", "")):
         if low in schema:
             return f"{limit(low)} to {limit(high)}{unit}"
-        if high in schema:
-            least = f"more than {limit('exclusiveMinimum')}, " if not unit else ""
-            return f"{least}at most {limit(high)}{unit}"
-    most = limit("maxItems", limit("maxProperties"))
-    return f"at most {most}" if most else ""
+    least = f"more than {limit('exclusiveMinimum')}" if "exclusiveMinimum" in schema else ""
+    most = {
+        "exclusiveMaximum": f"less than {limit('exclusiveMaximum')}",
+        "maximum": f"at most {limit('maximum')}",
+        "maxLength": f"at most {limit('maxLength')} characters",
+        "maxItems": f"at most {limit('maxItems')}",
+        "maxProperties": f"at most {limit('maxProperties')}",
+    }
+    return ", ".join(filter(None, (least, *(text for key, text in most.items() if key in schema))))
 
 
 def _default(model: type[BaseModel], field: str) -> str:
@@ -125,10 +162,22 @@ def test_every_field_is_listed_with_its_limits_and_its_default(
     assert [row[:3] for row in table(heading)] == [*expected(model).values()]
 
 
-def test_every_field_of_both_kinds_of_measure_is_listed() -> None:
-    kind = {"kind": ["`kind`", "`threshold` or `rate`", "required"]}
-    both = kind | expected(ThresholdMeasure) | expected(RateMeasure) | kind
-    assert [row[:3] for row in table("Measures")] == [*both.values()]
+COMMON = ("name", "critical", "kind")
+"""What every kind of measure has; its table is the first."""
+
+
+def test_every_field_that_all_measures_have_is_listed() -> None:
+    *most, last = [f"`{kind}`" for kind in KINDS]
+    kinds = ["`kind`", f"{', '.join(most)} or {last}", "required"]
+    rows = expected(PercentileMeasure)
+    assert [row[:3] for row in table("Measures")] == [rows["name"], kinds, rows["critical"]]
+
+
+@pytest.mark.parametrize(("kind", "model"), KINDS.items())
+def test_every_field_of_every_kind_of_measure_is_listed(kind: str, model: type[BaseModel]) -> None:
+    assert model.model_json_schema()["properties"]["kind"]["const"] == kind
+    rows = [row for field, row in expected(model).items() if field not in COMMON]
+    assert [row[:3] for row in table(kind.replace("_", " ").capitalize())] == rows
 
 
 def test_the_example_is_the_smallest_experiment() -> None:
@@ -192,11 +241,6 @@ def test_every_attribute_is_told_as_its_error_tells_it(
 # -- the verdict
 
 
-def _judged(*values: float | None) -> tuple[Judgement, ...]:
-    (measure,) = experiment().measures
-    return tuple(judge(measure, Observation(value=value, samples=1)) for value in values)
-
-
 REPAIRS: list[dict[str, Any]] = [
     {
         "failure": "GuardrailRang",
@@ -205,18 +249,23 @@ REPAIRS: list[dict[str, Any]] = [
         "evidence": {"latency": 1.0},
         "found_when_disabled": "NEVER",
         "load": None,
-        "judgements": _judged(2000, None),
+        "judgements": (*judged(2000), *judged(None)),
+        "settled": None,
+        "recovery": STILL_MISSED,
     },
     {"evidence": {"latency": 0.0}},
     {"failure": "ABORTED"},
     {"aborted": False},
     {"failure": None},
     {"baseline": findings().baseline},
-    {"evidence": {"latency": 1.0}, "found_when_disabled": "BAKING"},
-    {"load": findings().load},
-    {"judgements": _judged(200, None)},
+    {"evidence": {"latency": 30.0}, "found_when_disabled": "BAKING", "load": load_report()},
+    {"evidence": {"latency": 300.0}, "load": None},
+    {"load": load_report()},
+    {"settled": True},
+    {"judgements": (*judged(200), *judged(None))},
+    {"recovery": None},
     {"judgements": ()},
-    {"judgements": _judged(200)},
+    {"judgements": judged(200)},
 ]
 """A run of which all is wrong, and then what mends it, line by line."""
 
@@ -232,5 +281,15 @@ def test_the_lines_of_the_verdict_are_the_judges_in_its_order() -> None:
     assert len(set(reasons)) == len(reasons)
 
 
-def test_the_difference_that_the_load_may_have_is_told() -> None:
-    assert DOC.count(f"more than {LARGEST_LOAD_ERROR:.0%}".replace("%", " %")) == 2
+@pytest.mark.parametrize(
+    "limit",
+    [
+        f"more than {LARGEST_LOAD_ERROR:.0%} of it was not sent",
+        f"more than {LARGEST_SCHEDULE_ERROR_MS:g} ms late",
+        f"more than {LARGEST_COUNT_ERROR:.0%} more or fewer requests",
+        f"{LEAST_EVIDENCE:.0%} of what its percentage promises",
+        f"no more than {ROOM:.0%} of the room",
+    ],
+)
+def test_a_limit_that_a_run_must_keep_is_told(limit: str) -> None:
+    assert limit.replace("%", " %") in FLOWING

@@ -8,14 +8,24 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from gameday.decision import Findings, Status, decide
 from gameday.errors import InvalidExperiment
 from gameday.experiment import Experiment, parse, resolve
-from gameday.judge import Findings, Status, Verdict, decide
+from gameday.judge import Verdict
 from gameday.observations import Failure
 from gameday.verdict import DETAIL_TYPE, SOURCE, detail
-from tests.unit.fakes import EVENTS, OUTPUTS, findings, load_report, read, run
+from tests.unit.fakes import (
+    EVENTS,
+    OUTPUTS,
+    RECOVERED,
+    STILL_MISSED,
+    findings,
+    load_report,
+    read,
+    run,
+)
 
-EXPERIMENTS = ("smallest", "purchase-latency", "images-errors", "images-denied")
+EXPERIMENTS = ("smallest", "purchase-latency", "images-errors", "images-denied", "every-measure")
 # The file, the field that its experiment gets wrong, and what the fault says of it.
 BROKEN = [
     ("field-missing", "objective", "Field required"),
@@ -38,6 +48,7 @@ BROKEN = [
     ("format-unknown", "condition.format", "failure-lambda-0"),
     ("propagation-negative", "condition.propagation_seconds", "greater than or equal to 0"),
     ("propagation-over-180", "condition.propagation_seconds", "less than or equal to 180"),
+    ("evidence-without-namespace", "condition.evidence.namespace", "Field required"),
     ("nothing-enabled", "condition.configuration", "turns nothing on"),
     ("everything-at-0-percent", "condition.configuration", "turns nothing on"),
     ("mode-unknown", "condition.configuration.delay", "is no mode"),
@@ -136,7 +147,7 @@ BROKEN = [
     ("warm-up-over-120", "load.warm_up_seconds", "less than or equal to 120"),
     ("measures-empty", "measures", "needs at least one"),
     ("measures-of-one-name", "measures", "the same name"),
-    ("measure-kind-unknown", "measures[0]", "'threshold', 'rate'"),
+    ("measure-kind-unknown", "measures[0]", "'percentile', 'proportion'"),
     ("measure-name-empty", "measures[0].name", "at least 1"),
     ("measure-name-longer-than-100", "measures[0].name", "at most 100"),
     ("measure-unit-longer-than-40", "measures[0].unit", "at most 40"),
@@ -152,6 +163,48 @@ BROKEN = [
     ("metric-resolution-5", "measures[0].metric.resolution_seconds", "1 or 60"),
     ("metric-dimension-no-text", "measures[0].metric.dimensions.FunctionName", "valid string"),
     ("metric-with-31-dimensions", "measures[0].metric.dimensions", "at most 30"),
+    ("percentile-at-least", "measures[0].operator", "must be < or <="),
+    ("percentile-zero", "measures[0].percentile", "greater than 0"),
+    ("percentile-100", "measures[0].percentile", "less than 100"),
+    ("percentile-of-a-count", "measures[0].metric", "Requests is a count"),
+    ("percentile-of-nothing", "measures[0].threshold", "greater than 0"),
+    ("latency-in-seconds", "measures[0].unit", "its label is ms"),
+    ("confidence-under-80-percent", "measures[0].confidence", "greater than or equal to 0.8"),
+    ("confidence-of-100-percent", "measures[0].confidence", "less than or equal to 0.999"),
+    ("proportion-of-latencies", "measures[0].metric", "in milliseconds"),
+    ("proportion-without-of", "measures[0].of", "Field required"),
+    ("proportion-of-0-percent", "measures[0].threshold", "greater than 0"),
+    ("proportion-of-100-percent", "measures[0].threshold", "less than 100"),
+    ("rate-of-latencies", "measures[0].metric", "in milliseconds"),
+    ("rate-of-zero", "measures[0].threshold", "greater than 0"),
+    ("periods-at-least-more-than-there-are", "measures[0].periods.at_least", "is more than of"),
+    ("periods-that-do-not-fill-the-window", "windows", "cannot be decided"),
+    ("margin-missing", "measures[0].margin_percent", "Field required"),
+    ("margin-of-zero", "measures[0].margin_percent", "greater than 0"),
+    ("margin-over-1000-percent", "measures[0].margin_percent", "less than or equal to 1000"),
+    ("expression-that-searches", "measures[0].expression", "SEARCH: neither named"),
+    ("expression-that-fills-gaps", "measures[0].expression", "FILL: neither named"),
+    ("expression-without-one-of-its-metrics", "measures[0].expression", "all: named and not used"),
+    ("expression-of-no-metrics", "measures[0].metrics", "at least 1 item"),
+    ("expression-with-a-name-in-capitals", "measures[0].metrics", "is no name"),
+    ("expression-longer-than-1024", "measures[0].expression", "at most 1024"),
+    ("budget-without-requests", "measures[0].requests", "Field required"),
+    ("budget-of-no-requests", "measures[0].requests", "greater than 0"),
+    ("budget-of-an-objective-of-100-percent", "measures[0].objective_percent", "less than 100"),
+    ("budget-of-91-days", "measures[0].window_days", "less than or equal to 90"),
+    ("budget-burnt-over-100-percent", "measures[0].at_most_percent", "less than or equal to 100"),
+    ("measures-none-critical", "measures", "none is critical"),
+    (
+        "requests-too-few",
+        "windows",
+        "by 58 requests in condition_seconds of 29: the shortest that can is 30 s",
+    ),
+    (
+        "window-too-short-to-fail",
+        "windows",
+        "by 85 requests in condition_seconds of 17: the shortest that can is 18 s",
+    ),
+    ("window-too-short-to-compare", "windows", "the shortest that can is 19 s"),
     ("guardrail-empty", "guardrails[0]", "at least 1"),
     ("guardrail-longer-than-255", "guardrails[0]", "at most 255"),
     ("guardrails-over-100", "guardrails", "at most 100"),
@@ -313,8 +366,8 @@ RUNS = [
     [
         {},
         {"enabled_at": 1_800_000_000.5, "disabled_at": 1_800_000_060.0},
-        {"recovery": {"recovered": True, "seconds": 3.7}},
-        {"recovery": {"recovered": False, "seconds": None}},
+        {"recovery": RECOVERED.model_dump()},
+        {"recovery": STILL_MISSED.model_dump()},
     ],
 )
 def test_every_verdict_that_a_run_can_end_in_is_as_the_schema_says(
@@ -330,7 +383,7 @@ def test_these_runs_end_in_every_status_and_every_verdict() -> None:
     assert {verdict for _, _, verdict in RUNS} == set(Verdict)
 
 
-MAPS = ("evidence", "by_status", "errors")
+MAPS = ("evidence", "seen", "by_status", "errors")
 """What may hold any number of entries; everything else of a verdict has a fixed form."""
 ENVELOPE = ("version", "id")
 """What EventBridge adds and nobody of ours reads."""
@@ -402,6 +455,10 @@ def test_nothing_can_be_added_to_a_verdict(path: Path) -> None:
         (("detail", "measures", 0, "operator"), "=="),
         (("detail", "measures", 0, "observed"), "210"),
         (("detail", "measures", 0, "samples"), -1),
+        (("detail", "measures", 0, "kind"), "average"),
+        (("detail", "measures", 0, "interval", "confidence"), 1),
+        (("detail", "measures_left_out"), -1),
+        (("detail", "seen", "latency"), -1),
         (("detail", "recovery", "seconds"), -1),
     ],
 )

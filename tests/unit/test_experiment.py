@@ -8,10 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gameday.errors import Fault, InvalidExperiment
-from gameday.experiment import MAXIMUM_RUN_SECONDS, RateMeasure, parse, resolve
+from gameday.experiment import MAXIMUM_RUN_SECONDS, parse, resolve
 from tests.unit.fakes import OUTPUTS, changed, experiment, longest, read, smallest
 
 AWS_METRIC = {"namespace": "AWS/Lambda", "name": "Duration"}
+P95 = {
+    "name": "p95",
+    "kind": "threshold",
+    "metric": "Latency",
+    "statistic": "p95",
+    "operator": "<",
+    "threshold": 1000,
+}
 RATE = {
     "name": "images",
     "kind": "rate",
@@ -52,7 +60,9 @@ def test_what_is_no_object_is_one_fault(document: Any) -> None:
 
 
 def test_every_fault_is_reported_at_once() -> None:
-    document = changed(smallest(), name="Bad", load__rate_per_second=0, measures__0__statistic="x")
+    document = changed(
+        smallest(), name="Bad", load__rate_per_second=0, measures=[{**P95, "statistic": "x"}]
+    )
     document["windows"] = {"baseline_seconds": 5}
     assert faults(document).keys() == {
         "name",
@@ -140,23 +150,15 @@ KNOWN = (
 
 @pytest.mark.parametrize("statistic", KNOWN.split())
 def test_a_statistic_of_cloudwatch_is_valid(statistic: str) -> None:
-    assert not faults(changed(smallest(), measures__0__statistic=statistic))
+    assert not faults(smallest(measures=[{**P95, "statistic": statistic}]))
 
 
 @pytest.mark.parametrize(
     "statistic", ["", "sum", "P95", "p", "p1000", "p95 ", "median", "PR", "PR(400)", "PR(:90%)"]
 )
 def test_a_statistic_that_cloudwatch_does_not_know_is_refused(statistic: str) -> None:
-    found = faults(changed(smallest(), measures__0__statistic=statistic))
+    found = faults(smallest(measures=[{**P95, "statistic": statistic}]))
     assert found.keys() == {"measures[0].statistic"}
-
-
-def test_a_rate_asks_for_a_sum() -> None:
-    (minute,) = experiment(measures=[RATE]).measures
-    (second,) = experiment(measures=[{**RATE, "per": "second"}]).measures
-    assert isinstance(minute, RateMeasure)
-    assert isinstance(second, RateMeasure)
-    assert (minute.statistic, minute.per_seconds, second.per_seconds) == ("Sum", 60, 1)
 
 
 def test_a_metric_of_the_load_is_there_by_the_second_any_other_by_the_minute() -> None:
@@ -178,7 +180,8 @@ WINDOW_NAMES = ["baseline_seconds", "condition_seconds", "recovery_seconds"]
 @pytest.mark.parametrize("name", WINDOW_NAMES)
 def test_a_window_is_seconds_of_a_minute_or_whole_minutes(name: str, seconds: int) -> None:
     valid = seconds in range(10, 60) or seconds in range(60, 601, 60)
-    assert (not faults(smallest(windows={name: seconds}))) == valid
+    document = changed(smallest(windows={name: seconds}), load__rate_per_second=10)
+    assert (not faults(document)) == valid
 
 
 @pytest.mark.parametrize("resolution_seconds", [1, 60])
@@ -248,6 +251,11 @@ def test_the_condition_of_the_smallest_experiment_expires_when_its_window_is_ove
 def test_the_watch_ends_after_the_lease_and_before_the_deadline() -> None:
     for plan in (experiment().plan, longest().plan):
         assert plan.lease_seconds < plan.watch_seconds < plan.deadline_seconds
+
+
+def test_the_plan_says_how_many_requests_there_are() -> None:
+    plan = experiment(load__rate_per_second=5.05).plan
+    assert (plan.baseline_requests, plan.condition_requests) == (303, 303)
 
 
 def test_the_plan_hands_on_how_long_metrics_settle() -> None:

@@ -46,7 +46,7 @@ LATENCY = CHECKOUT | {
 class Shop:
     """An application with one profile of feature flags, deployed."""
 
-    def __init__(self, kind: str = "AWS.AppConfig.FeatureFlags") -> None:
+    def __init__(self, kind: str = "AWS.AppConfig.FeatureFlags", stored: Any = STORED) -> None:
         service.reset()
         self.control, self.data = client("appconfig", service), client("appconfigdata", service)
         self.application = self.control.create_application(Name="shop")["Id"]
@@ -58,7 +58,7 @@ class Shop:
         )["Id"]
         self.at_once = self.strategy(bake=0)
         self.kind = AppConfig(self.control, self.data, self.strategy(bake=120))
-        self.deploy(STORED)
+        self.deploy(stored)
 
     def strategy(self, bake: int) -> str:
         made = self.control.create_deployment_strategy(
@@ -137,8 +137,9 @@ def test_a_version_is_made_of_the_stored_one_and_only_the_flag_differs(shop: Sho
     assert shop.version(change) == STORED | {"values": STORED["values"] | {"checkout": checkout}}
 
 
-def test_a_flag_may_be_turned_off(shop: Shop) -> None:
-    shop.deploy(STORED | {"values": STORED["values"] | {"checkout": {"enabled": True, "limit": 1}}})
+def test_a_flag_may_be_turned_off() -> None:
+    values = STORED["values"] | {"checkout": {"enabled": True, "limit": 1}}
+    shop = Shop(stored=STORED | {"values": values})
     enable(shop, CHECKOUT | {"enabled": False})
     assert shop.served()["checkout"]["enabled"] is False
 

@@ -8,10 +8,10 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from gameday.decision import Findings, decide
 from gameday.errors import RunRefused, VerdictNotPublished
-from gameday.judge import Findings, decide
 from gameday.verdict import Publisher, detail, message, subject
-from tests.unit.fakes import findings, load_report, run
+from tests.unit.fakes import RECOVERED, findings, judged, load_report, run
 
 TOPIC = "arn:aws:sns:us-east-1:000000000000:verdicts"
 EXECUTION = run().execution_arn
@@ -56,17 +56,18 @@ def test_a_detail_says_what_was_learnt_and_how_the_run_ended() -> None:
         "status": "COMPLETED",
     }
     assert made["objective"] == "New images should load in less than a second"
-    assert made["reason"] == "95 % respond in: 200 is < 1000"
+    assert made["reason"].startswith("95 % respond in: p95 200 ms is < 1000 ms")
 
 
 def test_a_detail_carries_the_numbers_of_the_run() -> None:
-    made = event(recovery={"recovered": True, "seconds": 3.0})
+    made = event(recovery=RECOVERED.model_dump())
     (measure,), (baseline,) = made["measures"], made["baseline"]
     assert (measure["observed"], measure["baseline"]) == (200, 50)
     assert (baseline["observed"], baseline["baseline"]) == (50, None)
     assert made["evidence"] == {"latency": 300}
     assert made["load"] == load_report().model_dump(mode="json")
-    assert made["recovery"] == {"recovered": True, "seconds": 3.0}
+    assert made["recovery"] == RECOVERED.model_dump()
+    assert (made["measures_left_out"], made["seen"]) == (0, {})
 
 
 def test_a_detail_of_a_run_that_got_nowhere_is_empty() -> None:
@@ -107,18 +108,68 @@ def test_a_subject_says_verdict_experiment_and_status() -> None:
 
 
 def test_a_message_is_what_a_person_wants_to_know() -> None:
-    assert message(event()).splitlines() == [
+    assert message(event(recovery=RECOVERED.model_dump())).splitlines() == [
         "PASSED: New images should load in less than a second",
-        "Reason: 95 % respond in: 200 is < 1000.",
-        "Measures:",
-        "  PASSED        95 % respond in: 200 is < 1000",
+        "",
+        "  PASSED        95 % respond in: p95 200 ms is < 1000 ms: 0 of 300 slower, at most "
+        "0.994 % at 95 % confidence, and 5 % may be; before 50 ms",
+        "  evidence      latency: injected 300 times",
+        "  load          300 of 300 requests sent",
+        "  recovery      back inside its baseline after 3.7 s",
+        "",
         "Status COMPLETED, experiment smallest, run smallest-1, "
         "started 2027-01-15T08:00:00.000+00:00.",
     ]
 
 
+def test_a_message_says_why_where_it_is_more_than_what_one_measure_says() -> None:
+    doubt = message(event(findings(settled=False))).splitlines()[1]
+    assert doubt == "The data had not settled: CloudWatch answered differently each time."
+    two = findings(judgements=(*judged(200), *judged(200)))
+    assert message(event(two)).splitlines()[1] == "All 2 measures hold."
+
+
 def test_a_message_without_measures_has_no_list_of_them() -> None:
-    assert "Measures:" not in message(event(findings(judgements=None)))
+    assert "PASSED" not in message(event(findings(judgements=None)))
+
+
+def test_a_measure_on_trial_is_said_not_to_decide() -> None:
+    trial = judged(2000)[0].model_copy(update={"critical": False})
+    told = message(event(findings(judgements=(*judged(200), trial))))
+    assert "and 5 % may be (does not decide)" in told
+
+
+def test_what_the_load_saw_is_told_beside_what_the_injector_counted() -> None:
+    made = {**event(), "seen": {"latency": 299.0}}
+    assert "latency: injected 300 times, seen by the load on 299 requests" in message(made)
+
+
+# -- many measures
+
+
+def many(*verdicts: float) -> dict[str, Any]:
+    judgements = [
+        judged(value)[0].model_copy(update={"measure": f"{'m' * 95}{n}"})
+        for n, value in enumerate(verdicts)
+    ]
+    return event(findings(judgements=judgements, baseline=judgements))
+
+
+def test_an_event_of_500_measures_is_one_that_every_service_takes() -> None:
+    made = many(*[200.0] * 500)
+    assert len(json.dumps(made).encode()) < 256 * 1024
+    assert (len(made["measures"]), made["measures_left_out"]) == (100, 400)
+    assert len(message(made).encode()) < 256 * 1024
+    assert "  and 480 more measures" in message(made)
+
+
+def test_of_many_measures_those_that_decided_are_told() -> None:
+    made = many(*[200.0] * 499, 2000.0)
+    assert [m["verdict"] for m in made["measures"][:2]] == ["FAILED", "PASSED"]
+
+
+def test_few_measures_stay_in_the_order_of_the_document() -> None:
+    assert [m["verdict"] for m in many(200.0, 2000.0)["measures"]] == ["PASSED", "FAILED"]
 
 
 # -- publishing

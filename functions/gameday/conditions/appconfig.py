@@ -19,7 +19,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from gameday.conditions import kind
 from gameday.conditions.failure_lambda import MODES_1, RULES, Format, resting_faults
-from gameday.conditions.kind import NEVER, Evidence, Reach, Standing, polls
+from gameday.conditions.kind import NEVER, Effect, Reach, Standing, by_mode, polls
 from gameday.errors import (
     ConditionNotDisabled,
     ConditionNotEnabled,
@@ -27,6 +27,7 @@ from gameday.errors import (
     RunRefused,
     RunStopped,
 )
+from gameday.kinds import CloudWatchMetric
 
 if TYPE_CHECKING:
     from mypy_boto3_appconfig import AppConfigClient
@@ -85,6 +86,16 @@ class AppConfigCondition(_Profile):
         """See `kind.Condition`."""
         return RULES[self.format].reach(self.configuration)
 
+    @property
+    def effects(self) -> Mapping[str, Effect]:
+        """See `kind.Condition`."""
+        return RULES[self.format].effects(self.configuration)
+
+    def _given(self, mode: str) -> CloudWatchMetric | None:
+        # Lines of text, which the others write, give a metric filter no dimension.
+        of_flags = self.format is Format.FAILURE_LAMBDA_1
+        return by_mode(self.evidence, mode) if of_flags else self.evidence
+
     def content(self, stored: bytes, expires_at: float) -> dict[str, Any]:
         """See `_Profile`."""
         complete = RULES[self.format].complete(self.configuration)
@@ -135,13 +146,24 @@ class FlagCondition(_Profile):
     def _values(self) -> dict[str, Any]:
         return _lists(self.attributes)
 
-    def _proof(self, mode: str) -> Evidence:
+    def _given(self, mode: str) -> CloudWatchMetric | None:
+        return by_mode(self.evidence, mode) if mode in MODES_1 else self.evidence
+
+    def _proof(self, mode: str) -> CloudWatchMetric:
         if mode in MODES_1:
             return super()._proof(mode)
         # AppConfig serves what was deployed: every invocation after the poll interval reads it.
-        return Evidence(
+        return CloudWatchMetric(
             namespace="AWS/Lambda", name="Invocations", dimensions={"FunctionName": self.function}
         )
+
+    @property
+    def effects(self) -> Mapping[str, Effect]:
+        """See `kind.Condition`."""
+        if self.flag not in MODES_1:
+            return {}
+        rules = RULES[Format.FAILURE_LAMBDA_1]
+        return rules.effects({self.flag: {**self._values, "enabled": True}})
 
     def content(self, stored: bytes, expires_at: float) -> dict[str, Any]:
         """See `_Profile`: clients get neither the schema nor what is disabled, so not from there.
@@ -259,7 +281,7 @@ class AppConfig:
             inside,
         )
         _refuse_other_profiles(condition, profile)
-        latest = self._newest_deployment(application, environment)
+        latest = next(self._deployments(application, environment), None)
         if latest and latest["State"] in _IN_PROGRESS:
             raise self._busy(application, environment, condition, latest)
         resting = self._served(application, environment, profile["Id"])
@@ -494,16 +516,14 @@ class AppConfig:
                 raise
 
     def _refuse_to_overwrite(self, target: Target, number: int) -> None:
-        newest = self._newest_deployment(
-            target.application_id, target.environment_id, target.profile_id
-        )
-        if newest and newest["DeploymentNumber"] > number:
-            raise ConfigurationChanged(
-                f"deployment {newest['DeploymentNumber']} "
-                f"({newest.get('Description') or 'without a description'}, configuration version "
-                f"{newest['ConfigurationVersion']}, {newest['State']}) replaced the condition's "
-                f"deployment {number}: it is not ours to revert"
-            )
+        for newer in self._deployments_since(target, number):
+            if newer["ConfigurationProfileId"] == target.profile_id:
+                raise ConfigurationChanged(
+                    f"deployment {newer['DeploymentNumber']} "
+                    f"({newer.get('Description') or 'without a description'}, configuration "
+                    f"version {newer['ConfigurationVersion']}, {newer['State']}) replaced the "
+                    f"condition's deployment {number}: it is not ours to revert"
+                )
 
     def _await_off(self, target: Target, number: int) -> str:
         for state in self._states(target, number):
@@ -597,34 +617,28 @@ class AppConfig:
             ApplicationId=application, EnvironmentId=environment, DeploymentNumber=number
         )
 
-    def _deployments(self, application: str, environment: str) -> list[Mapping[str, Any]]:
-        found = self._pages(
-            "list_deployments", ApplicationId=application, EnvironmentId=environment
-        )
-        return sorted(found, key=lambda item: item["DeploymentNumber"], reverse=True)
+    def _deployments(self, application: str, environment: str) -> Iterator[Mapping[str, Any]]:
+        """The deployments to an environment, the newest first (API_ListDeployments).
 
-    def _newest_deployment(
-        self, application: str, environment: str, profile: str | None = None
-    ) -> Mapping[str, Any] | None:
-        for item in self._deployments(application, environment):
-            if profile is None:
-                return item
-            full = self._deployment(application, environment, item["DeploymentNumber"])
-            if full["ConfigurationProfileId"] == profile:
-                return dict(full)
-        return None
+        Page by page: an environment may have had thousands, and who asks wants the last few.
+        """
+        return self._pages("list_deployments", ApplicationId=application, EnvironmentId=environment)
+
+    def _deployments_since(self, target: Target, number: int) -> Iterator[Mapping[str, Any]]:
+        """The deployments after one of them, in full, the newest first."""
+        for item in self._deployments(target.application_id, target.environment_id):
+            if item["DeploymentNumber"] <= number:
+                return
+            yield self._deployment(
+                target.application_id, target.environment_id, item["DeploymentNumber"]
+            )
 
     def _find(self, target: Target, version: int, run_id: str) -> int | None:
         """The deployment that this run started, if it did."""
-        for item in self._deployments(target.application_id, target.environment_id):
-            number = int(item["DeploymentNumber"])
-            if number <= target.latest_deployment:
-                return None
-            full = self._deployment(target.application_id, target.environment_id, number)
-            if full["ConfigurationVersion"] == str(version) and full.get(
-                "Description"
-            ) == _description(run_id):
-                return number
+        for full in self._deployments_since(target, target.latest_deployment):
+            ours = full.get("Description") == _description(run_id)
+            if ours and full["ConfigurationVersion"] == str(version):
+                return int(full["DeploymentNumber"])
         return None
 
     def _served(self, application: str, environment: str, profile: str) -> bytes:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from gameday.conditions import kind
-from gameday.conditions.kind import Evidence
 from gameday.conditions.setting import Setting, Target
 from gameday.errors import RunRefused
+from gameday.kinds import CloudWatchMetric
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -37,8 +37,8 @@ class ConcurrencyCondition(kind.Condition):
             "its dead-letter queue without a retry, or are lost where there is none",
         )
 
-    def _proof(self, mode: str) -> Evidence:
-        return Evidence(
+    def _proof(self, mode: str) -> CloudWatchMetric:
+        return CloudWatchMetric(
             namespace="AWS/Lambda", name="Throttles", dimensions={"FunctionName": self.function}
         )
 

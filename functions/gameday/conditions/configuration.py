@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from gameday.conditions import kind
-from gameday.conditions.kind import Evidence, polls
+from gameday.conditions.kind import polls
 from gameday.conditions.setting import Setting, Target
 from gameday.errors import RunRefused, TargetNotReady
+from gameday.kinds import CloudWatchMetric
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -59,9 +60,9 @@ class ConfigurationCondition(kind.Condition):
         settings = ("timeout_seconds", "memory_mb", "variable")
         return tuple(name for name in settings if getattr(self, name) is not None)
 
-    def _proof(self, mode: str) -> Evidence:
+    def _proof(self, mode: str) -> CloudWatchMetric:
         # Once the update is successful, Lambda itself sends every invocation of $LATEST to it.
-        return Evidence(
+        return CloudWatchMetric(
             namespace="AWS/Lambda", name="Invocations", dimensions={"FunctionName": self.function}
         )
 

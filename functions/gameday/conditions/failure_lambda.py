@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeIs
 
-from gameday.conditions.kind import Reach
+from gameday.conditions.kind import Effect, Reach
 from gameday.errors import Fault
 
 Configuration = Mapping[str, Any]
@@ -424,6 +424,59 @@ def _drains(resting: Configuration) -> bool:
     )
 
 
+_ENDS_THE_REQUEST = ("timeout", "statuscode", "exception")
+"""After these, in this order, neither the handler runs nor a mode behind them."""
+_ORDER_1 = ("latency", *_ENDS_THE_REQUEST, "diskspace", "denylist", "corruption")
+
+
+def effects_1(configuration: Configuration) -> dict[str, Effect]:
+    """What each mode of a 1.x configuration promises; each rolls its own dice."""
+    effects, left = {}, 1.0
+    for mode in _ORDER_1:
+        if mode not in modes_1(configuration):
+            continue
+        flag = configuration[mode]
+        share = flag.get("percentage", 100) / 100
+        effects[mode] = Effect(
+            share=None if flag.get("match") else left * share,
+            statuses=_statuses(mode, flag.get("status_code", 500)),
+            floor_ms=float(flag.get("min_latency", 0)),
+        )
+        left *= 1 - share * (mode in _ENDS_THE_REQUEST)
+    return effects
+
+
+def effects_0(configuration: Configuration) -> dict[str, Effect]:
+    """What the mode of a 0.x configuration promises."""
+    return {
+        mode: Effect(
+            share=float(configuration["rate"]),
+            statuses=_statuses(mode, configuration.get("statusCode", 0)),
+            floor_ms=float(configuration.get("minLatency", 0)) if mode == "latency" else 0.0,
+        )
+        for mode in modes_0(configuration)
+    }
+
+
+def effects_chaos(configuration: Configuration) -> dict[str, Effect]:
+    """What the mode of a configuration of chaos-lambda promises."""
+    return {
+        mode: Effect(
+            share=float(configuration["rate"]),
+            statuses=_statuses(mode.replace("_", ""), configuration.get("error_code", 0)),
+            floor_ms=float(configuration["delay"]) if mode == "latency" else 0.0,
+        )
+        for mode in modes_chaos(configuration)
+    }
+
+
+def _statuses(mode: str, status_code: int) -> tuple[int, ...]:
+    """The statuses of a mode's answers; whatever stands before a function makes 5xx of errors."""
+    if mode == "statuscode":
+        return (status_code,)
+    return tuple(range(500, 600)) if mode in ("exception", "timeout") else ()
+
+
 class Format(StrEnum):
     """Which of the incompatible formats the target reads; another one does nothing there."""
 
@@ -441,12 +494,13 @@ class Rules:
     complete: Callable[[Configuration], dict[str, Any]]
     rests: Callable[[Configuration], bool]
     reach: Callable[[Configuration], Reach]
+    effects: Callable[[Configuration], dict[str, Effect]]
 
 
 RULES: Mapping[Format, Rules] = {
-    Format.FAILURE_LAMBDA_0: Rules(check_0, modes_0, complete_0, rests_0, reach_0),
-    Format.FAILURE_LAMBDA_1: Rules(check_1, modes_1, complete_1, rests_1, reach_1),
+    Format.FAILURE_LAMBDA_0: Rules(check_0, modes_0, complete_0, rests_0, reach_0, effects_0),
+    Format.FAILURE_LAMBDA_1: Rules(check_1, modes_1, complete_1, rests_1, reach_1, effects_1),
     Format.CHAOS_LAMBDA_0_3: Rules(
-        check_chaos, modes_chaos, complete_chaos, rests_chaos, reach_chaos
+        check_chaos, modes_chaos, complete_chaos, rests_chaos, reach_chaos, effects_chaos
     ),
 }

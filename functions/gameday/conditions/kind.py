@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gameday.kinds import CloudWatchMetric, Model
+
 NEVER = "NEVER"
 """What an undo found where nothing was on, as far as can be seen: it may be tried again."""
 
@@ -22,21 +24,7 @@ ON = "BAKING"
 _FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 2.0
 
 
-class Part(BaseModel):
-    """A part of the document: a field that is not known, and text for a number, are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Evidence(Part):
-    """A CloudWatch metric of which a sum above 0 proves that the condition took effect."""
-
-    namespace: str = Field(min_length=1, max_length=255)
-    name: str = Field(min_length=1, max_length=255)
-    dimensions: dict[str, str] = Field(default_factory=dict, max_length=30)
-
-
-class Condition(Part):
+class Condition(Model):
     """What the documents of all kinds have."""
 
     kind: str
@@ -51,10 +39,9 @@ class Condition(Part):
         le=180,
         description="From enabling until every instance of the target obeys: its poll interval.",
     )
-    evidence: Evidence | None = Field(
+    evidence: CloudWatchMetric | None = Field(
         default=None,
-        description="A metric of your own that counts how often the condition took effect; "
-        "without one the kind's.",
+        description="A metric that counts how often it took effect, in place of the kind's.",
     )
 
     @property
@@ -63,17 +50,26 @@ class Condition(Part):
         raise NotImplementedError
 
     @property
-    def proofs(self) -> Mapping[str, Evidence]:
+    def proofs(self) -> Mapping[str, CloudWatchMetric]:
         """For each mode the metric that proves it."""
-        return {mode: self.evidence or self._proof(mode) for mode in self.modes}
+        return {mode: self._given(mode) or self._proof(mode) for mode in self.modes}
 
-    def _proof(self, mode: str) -> Evidence:
+    def _given(self, mode: str) -> CloudWatchMetric | None:
+        """The document's own metric."""
+        return self.evidence
+
+    def _proof(self, mode: str) -> CloudWatchMetric:
         """The kind's own metric: what the injector counts, unless it has a better one."""
-        return Evidence(
+        return CloudWatchMetric(
             namespace="Gameday",
             name="Injected",
             dimensions={"FunctionName": self.function, "Mode": mode},
         )
+
+    @property
+    def effects(self) -> Mapping[str, Effect]:
+        """What each mode promises; of one that is not here nothing is known from outside."""
+        return {}
 
     @property
     def reach(self) -> Reach:
@@ -84,6 +80,26 @@ class Condition(Part):
     def warnings(self) -> tuple[str, ...]:
         """What a person should know before it is turned on."""
         return ()
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a mode promises: on which share of the requests, and what is seen of it from outside.
+
+    `share` is None where a rule on the event decides. `statuses` are those of its answers, and
+    `floor_ms` is the latency that each has at least.
+    """
+
+    share: float | None
+    statuses: tuple[int, ...] = ()
+    floor_ms: float = 0.0
+
+
+def by_mode(metric: CloudWatchMetric | None, mode: str) -> CloudWatchMetric | None:
+    """The part of a metric of injections that is of one mode, by its dimension `Mode`."""
+    if metric is None:
+        return None
+    return metric.model_copy(update={"dimensions": {**metric.dimensions, "Mode": mode}})
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ For failure-lambda (`FAILURE_INJECTION_PARAM`), chaos-lambda (`CHAOS_PARAM`) and
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,9 +14,10 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from gameday.conditions import kind
 from gameday.conditions.failure_lambda import RULES, Format, resting_faults
-from gameday.conditions.kind import Reach
+from gameday.conditions.kind import Effect, Reach, by_mode
 from gameday.conditions.setting import Setting, Target
 from gameday.errors import RunRefused
+from gameday.kinds import CloudWatchMetric
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
@@ -25,9 +27,7 @@ class ParameterCondition(kind.Condition):
     """A fault that the target reads from a parameter of Parameter Store."""
 
     kind: Literal["parameter"]
-    parameter: str = Field(
-        pattern=r"^[a-zA-Z0-9_./-]+$", max_length=1011, description="Its name."
-    )
+    parameter: str = Field(pattern=r"^[a-zA-Z0-9_./-]+$", max_length=1011, description="Its name.")
     format: Format = Format.FAILURE_LAMBDA_1
     configuration: dict[str, Any] = Field(
         description="The fault, in the words of the format; every mode not named is off."
@@ -51,6 +51,16 @@ class ParameterCondition(kind.Condition):
     def reach(self) -> Reach:
         """See `kind.Condition`."""
         return RULES[self.format].reach(self.configuration)
+
+    @property
+    def effects(self) -> Mapping[str, Effect]:
+        """See `kind.Condition`."""
+        return RULES[self.format].effects(self.configuration)
+
+    def _given(self, mode: str) -> CloudWatchMetric | None:
+        # Lines of text, which the others write, give a metric filter no dimension.
+        of_flags = self.format is Format.FAILURE_LAMBDA_1
+        return by_mode(self.evidence, mode) if of_flags else self.evidence
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from gameday.conditions import kind
-from gameday.conditions.kind import Evidence
 from gameday.conditions.setting import Setting, Target
 from gameday.errors import RunRefused
+from gameday.kinds import CloudWatchMetric
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
@@ -40,7 +40,7 @@ class PolicyCondition(kind.Condition):
     resources: tuple[_Resource, ...] = Field(
         min_length=1, max_length=50, description="ARNs, or `*` for all that the actions have."
     )
-    evidence: Evidence = Field(
+    evidence: CloudWatchMetric = Field(
         description="A metric that counts what was denied: IAM itself counts nothing."
     )
 

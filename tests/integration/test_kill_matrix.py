@@ -1,0 +1,89 @@
+"""Nothing is left behind: one real run for each state and each way to die.
+
+`make integration` runs the quick ones, `make kill-matrix` all of them, and writes down what it saw.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from tests.integration.kill_points import CELLS, Cell, written
+from tests.integration.lanes import Lane, Seen, counting_target
+from tests.integration.runs import Gameday
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
+_LANES_OF_ALL, _LANES_OF_QUICK = 5, 2
+_LIMIT_SECONDS = 3600.0
+
+type Matrix = Mapping[Cell, Future[Seen]]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let each cell be a test."""
+    if "cell" in metafunc.fixturenames:
+        cells = [cell for cell in CELLS if cell.can_happen]
+        if not metafunc.config.getoption("--all-kill-points", default=False):
+            cells = [cell for cell in cells if cell.is_quick]
+        metafunc.parametrize("cell", cells, ids=str, scope="session")
+
+
+@pytest.fixture(scope="session")
+def matrix(
+    stacks: Gameday, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Matrix]:
+    """Every cell that was collected; several lanes work on them."""
+    cells = _collected(request.session.items)
+    futures: dict[Cell, Future[Seen]] = {cell: Future() for cell in cells}
+    ahead: queue.SimpleQueue[Cell] = queue.SimpleQueue()
+    for cell in sorted(cells, key=lambda cell: cell.patience, reverse=True):
+        ahead.put(cell)
+    everything = set(cells) == {cell for cell in CELLS if cell.can_happen}
+    number = _LANES_OF_ALL if everything else min(_LANES_OF_QUICK, len(cells))
+    with counting_target() as load:
+
+        def work(name: str) -> None:
+            lane = Lane.make(stacks, name, tmp_path_factory.mktemp(name), load)
+            while not ahead.empty():
+                cell = ahead.get()
+                try:
+                    futures[cell].set_result(lane.run(cell))
+                except Exception as failure:
+                    futures[cell].set_exception(failure)
+
+        threads = [
+            threading.Thread(target=work, args=(f"lane-{index}",), daemon=True)
+            for index in range(number)
+        ]
+        for thread in threads:
+            thread.start()
+        yield futures
+    if everything:
+        done = {cell: future for cell, future in futures.items() if future.done()}
+        DOCUMENT.write_text(written({cell: str(f.result()) for cell, f in done.items()}))
+
+
+def _collected(items: list[pytest.Item]) -> list[Cell]:
+    calls = (getattr(item, "callspec", None) for item in items)
+    return [call.params["cell"] for call in calls if call and "cell" in call.params]
+
+
+def test_nothing_is_left_behind(
+    cell: Cell, matrix: Matrix, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = matrix[cell].result(_LIMIT_SECONDS)
+    with capsys.disabled():
+        print(f"\n{cell}: {seen}", end="", flush=True)
+    assert seen.left == (), seen.story
+
+
+def test_no_verdict_comes_twice_later(matrix: Matrix) -> None:
+    runs = [future.result(_LIMIT_SECONDS) for future in matrix.values()]
+    assert {str(r.cell): len(r.execution.events()) - r.verdicts for r in runs} == {
+        str(r.cell): 0 for r in runs
+    }
