@@ -7,11 +7,12 @@ PYTHON ?= python3.13
 BIN := .venv/bin
 READY := .venv/ready
 SECURITY_READY := .venv-security/ready
+CHAOSTOOLKIT_READY := .venv-chaostoolkit/ready
 STACK ?= gameday
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run conditions conditions-off test pr check security unit integration injector-test kill-matrix format lock injector-bench clean
+.PHONY: help setup demo run conditions conditions-off test pr check security unit integration injector-test kill-matrix format lock injector-bench alarm-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -84,6 +85,16 @@ format: $(READY) ## Format the code.
 injector-bench: $(READY) ## What the injector costs an invocation while it injects nothing.
 	PYTHONPATH=injector/python $(BIN)/python benchmarks/injector_idle_cost.py
 
+alarm-bench: $(READY) $(CHAOSTOOLKIT_READY) ## How soon a condition is off after an alarm; QUICK=--quick for five runs.
+	PYTHONPATH=functions:. $(BIN)/python -m benchmarks.alarm_to_off $(QUICK)
+
+$(CHAOSTOOLKIT_READY): benchmarks/chaostoolkit.txt
+	@echo "Making .venv-chaostoolkit: half a minute, once."
+	@$(PYTHON) -m venv .venv-chaostoolkit
+	@.venv-chaostoolkit/bin/pip install --quiet --disable-pip-version-check --no-deps \
+	  --require-hashes --requirement $<
+	@touch $@
+
 lock: $(READY) ## Lock the dependencies anew, with hashes and without the address of any index.
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.13 --generate-hashes \
 	  --no-header --no-annotate --quiet --upgrade --output-file requirements.txt
@@ -91,6 +102,8 @@ lock: $(READY) ## Lock the dependencies anew, with hashes and without the addres
 	  --generate-hashes --no-header --no-annotate --quiet --output-file dependencies/requirements.txt
 	$(BIN)/uv pip compile --group pyproject.toml:security --python-version 3.13 --generate-hashes \
 	  --no-header --no-annotate --quiet --upgrade --output-file tests/security/requirements.txt
+	$(BIN)/uv pip compile --group pyproject.toml:chaostoolkit --python-version 3.13 --generate-hashes \
+	  --no-header --no-annotate --quiet --upgrade --output-file benchmarks/chaostoolkit.txt
 
 clean: ## Remove everything that was made.
-	rm -rf .venv .venv-security .aws-sam .gameday out
+	rm -rf .venv .venv-chaostoolkit .venv-security .aws-sam .gameday out

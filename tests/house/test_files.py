@@ -8,7 +8,12 @@ import pytest
 
 from tests.house.project import ROOT, files, relative
 
-LOCKS = ("requirements.txt", "dependencies/requirements.txt", "tests/security/requirements.txt")
+LOCKS = (
+    "requirements.txt",
+    "dependencies/requirements.txt",
+    "tests/security/requirements.txt",
+    "benchmarks/chaostoolkit.txt",
+)
 LOCKED = re.compile(
     r"[\w.-]+(\[[\w,-]+\])?==[\w.]+( ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?"
 )

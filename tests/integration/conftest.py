@@ -130,9 +130,14 @@ def gameday(stacks: Gameday, under_way: UnderWay) -> Gameday:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put last what waits for shared runs, and first what needs no stacks."""
+    """Put first what needs no stacks, then what waits for shared runs, and last what kills."""
     told = {story.__name__ for story in stories.ALL} | {"story", "ended"}
-    items.sort(key=lambda item: ("gameday" in _fixtures(item)) + 2 * bool(told & _fixtures(item)))
+
+    def place(item: pytest.Item) -> int:
+        needed = _fixtures(item)
+        return ("gameday" in needed) + 2 * bool(told & needed) + 4 * ("matrix" in needed)
+
+    items.sort(key=place)
 
 
 def _fixtures(item: pytest.Item) -> set[str]:

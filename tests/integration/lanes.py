@@ -169,7 +169,6 @@ class Lane:
     @classmethod
     def make(cls, stacks: Gameday, name: str, folder: Path, load: CountingTarget) -> Lane:
         """Copy the deployed stack, without building it again."""
-        folder.mkdir()
         aws = stacks.aws
         application = aws.client("appconfig").create_application(Name=name)["Id"]
         cloudformation = aws.client("cloudformation")

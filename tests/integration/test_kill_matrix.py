@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from tests.integration.lanes import Lane, Seen, counting_target
 from tests.integration.runs import Gameday
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
-_LANES_OF_ALL, _LANES_OF_QUICK = 5, 2
+EVERY = {cell for cell in CELLS if cell.can_happen}
+_LANES_OF_ALL, _LANES_OF_QUICK = 5, 3
 _LIMIT_SECONDS = 3600.0
 
 type Matrix = Mapping[Cell, Future[Seen]]
@@ -27,7 +29,7 @@ type Matrix = Mapping[Cell, Future[Seen]]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Let each cell be a test."""
     if "cell" in metafunc.fixturenames:
-        cells = [cell for cell in CELLS if cell.can_happen]
+        cells = sorted(EVERY, key=lambda cell: cell.patience, reverse=True)
         if not metafunc.config.getoption("--all-kill-points", default=False):
             cells = [cell for cell in cells if cell.is_quick]
         metafunc.parametrize("cell", cells, ids=str, scope="session")
@@ -41,20 +43,22 @@ def matrix(
     cells = _collected(request.session.items)
     futures: dict[Cell, Future[Seen]] = {cell: Future() for cell in cells}
     ahead: queue.SimpleQueue[Cell] = queue.SimpleQueue()
-    for cell in sorted(cells, key=lambda cell: cell.patience, reverse=True):
+    for cell in cells:
         ahead.put(cell)
-    everything = set(cells) == {cell for cell in CELLS if cell.can_happen}
+    everything = set(cells) == EVERY
     number = _LANES_OF_ALL if everything else min(_LANES_OF_QUICK, len(cells))
     with counting_target() as load:
 
         def work(name: str) -> None:
-            lane = Lane.make(stacks, name, tmp_path_factory.mktemp(name), load)
-            while not ahead.empty():
-                cell = ahead.get()
-                try:
-                    futures[cell].set_result(lane.run(cell))
-                except Exception as failure:
-                    futures[cell].set_exception(failure)
+            with suppress(queue.Empty):
+                lane = None
+                while True:
+                    cell = ahead.get_nowait()
+                    try:
+                        lane = lane or Lane.make(stacks, name, tmp_path_factory.mktemp(name), load)
+                        futures[cell].set_result(lane.run(cell))
+                    except Exception as failure:
+                        futures[cell].set_exception(failure)
 
         threads = [
             threading.Thread(target=work, args=(f"lane-{index}",), daemon=True)
@@ -64,8 +68,13 @@ def matrix(
             thread.start()
         yield futures
     if everything:
-        done = {cell: future for cell, future in futures.items() if future.done()}
-        DOCUMENT.write_text(written({cell: str(f.result()) for cell, f in done.items()}))
+        DOCUMENT.write_text(written({cell: _told(future) for cell, future in futures.items()}))
+
+
+def _told(future: Future[Seen]) -> str:
+    if not future.done():
+        return "**not run**"
+    return f"**{future.exception()}**" if future.exception() else str(future.result())
 
 
 def _collected(items: list[pytest.Item]) -> list[Cell]:

@@ -42,11 +42,13 @@ from gameday.observability import logger
 from gameday.runs import StopReason
 from tests.house.project import FUNCTIONS, TEMPLATE
 from tests.steps.fakes import ALARM, DOCUMENT, STARTED_AT, CloudWatch, table
-from tests.unit.fakes import IN_PROGRESS, Deployment, FakeAppConfig
+from tests.unit.fakes import IN_PROGRESS, OFF, Deployment, FakeAppConfig
 
 type Json = dict[str, Any]
 
 LONGEST_CALL_SECONDS = 25.0
+LONG_OUTAGE_SECONDS = 2000.0
+"""An outage that no retry outlives."""
 _CALL_SECONDS = 0.01
 _CALLS_LIMIT = 3000
 _ATTEMPTS = 3
@@ -56,6 +58,7 @@ RESTING = b'{"latency": {"enabled": false}}'
 THEIRS = b'{"latency": {"enabled": false}, "release": 2}'
 APPLICATION, PROFILE = "a1", "p2"
 _BY_HAND = {"Error": "ABORTED", "Cause": "turned off by hand"}
+_READS = ("get", "list", "describe", "query", "start_configuration_session", "starts", "sleeps")
 _MACHINE = "arn:aws:states:us-east-1:000000000000:execution:machine:"
 _RUNS = "runs"
 
@@ -98,6 +101,12 @@ class Caller:
         self._go.acquire()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is about to change something."""
+        operation = self.pending.rpartition(":")[2]
+        return not operation.lower().startswith(_READS)
 
     @property
     def succeeded(self) -> bool:
@@ -509,6 +518,8 @@ class World:
                     self.violations.append(f"{pk}: first {self.reasons[pk]}, now {reason}")
             if sk == "lock":
                 self._check_lock(str(item["run_id"]["S"]))
+        for environment, deployments in self.switch.environments.items():
+            self._check_deployments(environment, deployments)
 
     def _check_lock(self, run_id: str) -> None:
         """A lock that nobody will free must never be there."""
@@ -516,6 +527,15 @@ class World:
         if run_id in self.schedules or any(e.get("run_id") == run_id for e in coming):
             return
         self.violations.append(f"{run_id} holds a lock and has no deadline")
+
+    def _check_deployments(self, environment: str, deployments: list[Deployment]) -> None:
+        """What is on is locked by its run."""
+        lock = self.lock(environment)
+        holder = lock and lock["run_id"]["S"]
+        for deployment in deployments:
+            on = ours(deployment) and deployment.state not in OFF
+            if on and deployment.description != f"gameday run {holder}":
+                self.violations.append(f"{deployment.description!r} is on, held by {holder}")
 
     def sent(self, what: str, event: Json) -> None:
         """Take a verdict."""
@@ -608,6 +628,11 @@ class World:
         return set(self.executions) if None in named else named
 
     @property
+    def may_exhaust_retries(self) -> bool:
+        """Whether there was so much trouble that an event may have been given up."""
+        return self.faults >= _ATTEMPTS
+
+    @property
     def due(self) -> list[Delivery]:
         """The events that may arrive now."""
         return [d for d in self.deliveries if d.caller is None and d.ready_at <= self.now]
@@ -670,8 +695,9 @@ class World:
         moments += [d.ready_at for d in self.deliveries if d.caller is None]
         moments += [e.timer for e in self.executions.values() if e.timer is not None]
         moments += [schedule["at"] for schedule in self.schedules.values()]
-        # Who is in a call has its answer by then.
+        # By then who is in a call has its answer, and who sends an event has sent it.
         calling = [c.pending_since for c in self.ready if c.pending != "sleeps"]
+        calling += [d.ready_at for d in self.due]
         later = [moment for moment in moments if moment > self.now]
         if not later:
             return False
@@ -694,14 +720,13 @@ class World:
         for execution in self.executions.values():
             execution.react()
 
-    def until(self, state: str, execution: Execution) -> Caller:
-        """Let an execution come to a state, alone; return the call of its step, not yet begun."""
-        while execution.state != state or execution.work is None:
+    def until(self, state: str, execution: Execution) -> None:
+        """Let an execution come to a state, alone; or to where something else happens first."""
+        while not self.due and (execution.state != state or execution.timer is not None):
             if ready := [c for c in self.ready if c in (execution.watch, execution.work)]:
                 self.move(ready[0])
             elif not self.pass_time():
-                raise Broken(f"{execution.run_id} ended before {state}")
-        return execution.work
+                return
 
     def before(self, caller: Caller, what: str) -> None:
         """Let a caller go on until it is about to make a call."""
@@ -767,16 +792,6 @@ class _Switch(FakeAppConfig):
     def __init__(self, world: World) -> None:
         super().__init__(resting=None)
         self._world = world
-
-    def start_deployment(self, **asked: Any) -> Json:
-        answer = super().start_deployment(**asked)
-        lock = self._world.lock(asked["EnvironmentId"])
-        holder = lock and lock["run_id"]["S"]
-        if asked["Description"] != f"gameday run {holder}":
-            self._world.violations.append(
-                f"{asked['Description']!r} is on, but the target is held by {holder}"
-            )
-        return answer
 
     def stop_deployment(self, **asked: Any) -> Json:
         deployment = self._deployment(asked["EnvironmentId"], asked["DeploymentNumber"])
@@ -939,7 +954,7 @@ def a_world() -> Iterator[World]:
     world = World()
     events = world.table.meta.client.meta.events
     events.register_first("before-call.dynamodb", _gate, unique_id="world")
-    level = logger.level
+    level = logger.log_level
     with ExitStack() as patches:
         for module in (steps, runs, kind):
             patches.enter_context(patch.object(module, "time", world))

@@ -77,8 +77,8 @@ class Recorded:
     def get_paginator(self, operation: str) -> Any:
         pages = self._client.get_paginator(operation)
 
-        def paginate(**arguments: str) -> Any:
-            for page in pages.paginate(**arguments):
+        def paginate(**asked: str) -> Any:
+            for page in pages.paginate(**asked):
                 self._calls.append(operation)
                 yield page
 
