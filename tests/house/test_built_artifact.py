@@ -65,11 +65,19 @@ def sample_app() -> Path:
 
 def import_alone(module: str, *folders: Path) -> None:
     """Import a module with the standard library and these folders, and nothing else."""
+    run_alone(f"import {module}", *folders)
+
+
+def run_alone(program: str, *folders: Path) -> None:
     path = [str(folder) for folder in folders]
-    program = f"import sys; sys.path[:0] = {path}; import {module}"
+    program = f"import sys; sys.path[:0] = {path}; {program}"
     python = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
     done = subprocess.run(
-        [python, "-I", "-S", "-B", "-c", program], capture_output=True, text=True, check=False
+        [python, "-I", "-S", "-B", "-c", program],
+        env={"AWS_DEFAULT_REGION": "us-east-1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
@@ -90,6 +98,17 @@ def test_what_a_step_imports_late_is_in_the_layer_too(gameday: Path) -> None:
     package = (folder / "gameday").rglob("[!_]*.py")
     modules = (".".join(path.relative_to(folder).with_suffix("").parts) for path in package)
     import_alone(", ".join(modules), folder, gameday / "DependenciesLayer" / "python")
+
+
+def test_the_layer_has_the_services_that_the_environment_calls_and_no_others(
+    gameday: Path,
+) -> None:
+    layer = gameday / "DependenciesLayer" / "python"
+    called = (ROOT / "functions/gameday/environment.py").read_text(encoding="utf-8")
+    services = set(re.findall(r"""(?:client|resource)\("([\w-]+)\"""", called))
+    assert {path.name for path in (layer / "botocore/data").iterdir() if path.is_dir()} == services
+    clients = f"import boto3; [boto3.client(name) for name in {sorted(services)}]"
+    run_alone(f"{clients}; boto3.resource('dynamodb')", layer)
 
 
 @pytest.mark.parametrize("name", SAMPLE_APP)

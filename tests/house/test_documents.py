@@ -53,6 +53,13 @@ def paths(text: str) -> Iterator[str]:
             yield word
 
 
+def test_every_test_that_a_document_names_exists() -> None:
+    tests = "".join(read(path) for path in files(ROOT / "tests") if path.suffix == ".py")
+    named = set(re.findall(r"`(test_\w+)`", "".join(map(read, DOCUMENTS))))
+    assert named
+    assert {name for name in named if f"def {name}(" not in tests} == set()
+
+
 @each_document
 def test_every_path_exists(document: Path) -> None:
     names = {path.name for path in files()}
