@@ -1143,9 +1143,18 @@ def authorization() -> None:
     """A schedule is authorized in its group, a bus under its own name, and with their conditions.
 
     The emulator authorizes every schedule as one of the default group and DescribeEventBus as a
-    rule, and has no condition keys of EventBridge and CloudWatch.
-    Source: service-authorization/latest/reference: scheduler, events, cloudwatch.
+    rule, has no condition keys of EventBridge and CloudWatch, and takes every call about a
+    function's reserved concurrency for the one that sets it.
+    Source: service-authorization/latest/reference: scheduler, events, cloudwatch, lambda.
     """
+
+    @_replace(iam_actions, "extract_iam_action")
+    def action(original: Json, service: str, method: str, *args: Json) -> Json:
+        found = original(service, method, *args)
+        if found != "lambda:PutFunctionConcurrency":
+            return found
+        verb = {"GET": "Get", "DELETE": "Delete"}.get(method, "Put")
+        return f"lambda:{verb}FunctionConcurrency"
 
     @_replace(iam_actions, "extract_resource_arn")
     def resource(original: Json, service: str, method: str, path: str, *args: Json) -> str:
