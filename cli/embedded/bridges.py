@@ -78,6 +78,7 @@ def install() -> None:
         layers,
         api_gateway,
         authorization,
+        reserved_concurrency,
         configuration_retrieval,
         topic_policy,
         host_names,
@@ -1143,18 +1144,9 @@ def authorization() -> None:
     """A schedule is authorized in its group, a bus under its own name, and with their conditions.
 
     The emulator authorizes every schedule as one of the default group and DescribeEventBus as a
-    rule, has no condition keys of EventBridge and CloudWatch, and takes every call about a
-    function's reserved concurrency for the one that sets it.
-    Source: service-authorization/latest/reference: scheduler, events, cloudwatch, lambda.
+    rule, and has no condition keys of EventBridge and CloudWatch.
+    Source: service-authorization/latest/reference: scheduler, events, cloudwatch.
     """
-
-    @_replace(iam_actions, "extract_iam_action")
-    def action(original: Json, service: str, method: str, *args: Json) -> Json:
-        found = original(service, method, *args)
-        if found != "lambda:PutFunctionConcurrency":
-            return found
-        verb = {"GET": "Get", "DELETE": "Delete"}.get(method, "Put")
-        return f"lambda:{verb}FunctionConcurrency"
 
     @_replace(iam_actions, "extract_resource_arn")
     def resource(original: Json, service: str, method: str, path: str, *args: Json) -> str:
@@ -1178,6 +1170,22 @@ def authorization() -> None:
         if action == "cloudwatch:PutMetricData":
             keys["cloudwatch:namespace"] = _json_object(body).get("Namespace")
         return keys
+
+
+def reserved_concurrency() -> None:
+    """To read, to set and to remove a function's reserved concurrency are three permissions.
+
+    The emulator takes each for the one to set it.
+    Source: service-authorization/latest/reference: lambda.
+    """
+
+    @_replace(iam_actions, "extract_iam_action")
+    def action(original: Json, service: str, method: str, *args: Json) -> Json:
+        found = original(service, method, *args)
+        if found != "lambda:PutFunctionConcurrency":
+            return found
+        verb = {"GET": "Get", "DELETE": "Delete"}.get(method, "Put")
+        return f"lambda:{verb}FunctionConcurrency"
 
 
 _RETRIEVALS = {
