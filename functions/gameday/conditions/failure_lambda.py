@@ -396,7 +396,9 @@ def resting_faults(
     """
     rules = RULES[format_]
     if not content:
-        return [f"{where} has no resting configuration: deploy one in which every mode is off"]
+        return [
+            f"{where} has no resting configuration: deploy one in which every mode is off first"
+        ]
     try:
         resting = json.loads(content)
         injected = rules.modes(resting)
@@ -406,7 +408,9 @@ def resting_faults(
     if not readable:
         return [f"the resting configuration of {where} is no {format_} document: mend it"]
     if injected:
-        return [f"{where} already injects {', '.join(injected)}: deploy one that is off"]
+        return [
+            f"{where} already injects {', '.join(injected)}: deploy a configuration that is off"
+        ]
     leaks = sorted({"denylist", "diskspace"} & set(modes))
     if format_ is Format.FAILURE_LAMBDA_1 and leaks and not ours and not _drains(resting):
         return [
