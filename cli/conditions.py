@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from cli.account import Account
 from gameday import steps
-from gameday.conditions.appconfig import AppConfig, Standing
+from gameday.conditions.appconfig import AppConfig
+from gameday.conditions.kind import ON, Standing
+from gameday.conditions.setting import Setting
 from gameday.environment import Environment
 from gameday.runs import StopReason
 
@@ -14,7 +16,9 @@ _BY_HAND = {"Error": StopReason.ABORTED.value, "Cause": "turned off by hand"}
 
 
 class Conditions:
-    """The conditions of an account, read from AppConfig itself and not from our records.
+    """The conditions of an account, read from the services themselves and not from our records.
+
+    Of the kinds whose switch is one setting the records say where to look.
 
     Args:
         account: the account, and the name of Gameday's stack in it.
@@ -34,6 +38,22 @@ class Conditions:
         """Find every condition that is on."""
         for application in self._applications or self._account.targets():
             yield from self._appconfig.standing(application)
+        if not self._applications:
+            yield from self._settings()
+
+    def _settings(self) -> Iterator[Standing]:
+        environment = Environment(self._account.variables(), self._account.session)
+        for run_id in environment.runs.holding():
+            run = environment.runs.get(run_id)
+            kind = environment.kind(run.experiment.condition)
+            if isinstance(kind, Setting) and run.change and kind.stands(run.target, run.change):
+                yield Standing(
+                    run_id=run_id,
+                    where=run.target.lock,
+                    state=ON,
+                    target=run.target,
+                    change=run.change,
+                )
 
     def turn_off(self, standing: Standing) -> str:
         """End the run of a condition, with its verdict; say what was done.

@@ -137,7 +137,7 @@ def demo(out: Path) -> None:
 def conditions(
     *, off: bool, aws: bool, stack: str, applications: tuple[str, ...], run_id: str | None
 ) -> None:
-    """List the conditions that are still on, as AppConfig itself says; --off turns them off.
+    """List the conditions that are still on, as the services themselves say; --off turns them off.
 
     Without --aws it looks into the embedded AWS that `gameday embedded` keeps.
 
@@ -147,10 +147,7 @@ def conditions(
     found = Conditions(account, applications)
     standing = [one for one in found.standing() if run_id in (None, one.run_id)]
     for one in standing:
-        click.echo(
-            f"on: run {one.run_id}, application {one.application_id}, environment "
-            f"{one.environment}, profile {one.profile}, deployment {one.deployment} ({one.state})"
-        )
+        click.echo(f"on: run {one.run_id}, {one.where} ({one.state})")
         if off:
             click.echo(f"    {found.turn_off(one)}")
     if not standing:

@@ -79,6 +79,7 @@ def install() -> None:
         layers,
         api_gateway,
         authorization,
+        reserved_concurrency,
         configuration_retrieval,
         topic_policy,
         host_names,
@@ -1202,6 +1203,22 @@ def authorization() -> None:
         if action == "cloudwatch:PutMetricData":
             keys["cloudwatch:namespace"] = _json_object(body).get("Namespace")
         return keys
+
+
+def reserved_concurrency() -> None:
+    """To read, to set and to remove a function's reserved concurrency are three permissions.
+
+    The emulator takes each for the one to set it.
+    Source: service-authorization/latest/reference: lambda.
+    """
+
+    @_replace(iam_actions, "extract_iam_action")
+    def action(original: Json, service: str, method: str, *args: Json) -> Json:
+        found = original(service, method, *args)
+        if found != "lambda:PutFunctionConcurrency":
+            return found
+        verb = {"GET": "Get", "DELETE": "Delete"}.get(method, "Put")
+        return f"lambda:{verb}FunctionConcurrency"
 
 
 _RETRIEVALS = {

@@ -94,10 +94,18 @@ def deploy_application(aws: EmbeddedAws, say: Say) -> str:
     return where.outputs(where.application_stack)["Application"]
 
 
-def deploy_gameday(aws: EmbeddedAws, say: Say, applications: Sequence[str]) -> None:
-    """Build and deploy Gameday, which may change these AppConfig applications, and subscribers."""
+def deploy_gameday(
+    aws: EmbeddedAws,
+    say: Say,
+    applications: Sequence[str],
+    others: Mapping[str, str] | None = None,
+) -> None:
+    """Build and deploy Gameday, which may change these AppConfig applications, and subscribers.
+
+    `others` are the template's parameters of other targets.
+    """
     where = account(aws)
-    targets = {"TargetApplications": ",".join(applications)}
+    targets = {"TargetApplications": ",".join(applications), **(others or {})}
     _deploy(aws, say, where.stack, _built(*_GAMEDAY), targets)
     verdicts = where.outputs(where.stack)
     parameters = {name: verdicts[name] for name in ("VerdictBusName", "VerdictTopicArn")}

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from gameday import statistics
-from gameday.conditions.failure_lambda import Effect
+from gameday.conditions.kind import Effect
 from gameday.judge import LARGEST_COUNT_ERROR, Judgement, Recovery, Verdict, all_passed
 from gameday.observations import LoadReport
 

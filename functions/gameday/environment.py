@@ -9,7 +9,8 @@ import boto3
 from botocore.config import Config
 from tenacity import Retrying, stop_after_delay, wait_random_exponential
 
-from gameday.conditions.appconfig import AppConfig
+from gameday.conditions import Condition, Kind, row
+from gameday.conditions.kind import Reach
 from gameday.deadline import Deadlines
 from gameday.runs import Runs
 from gameday.verdict import Publisher
@@ -44,13 +45,16 @@ class Environment:
         dynamodb = self._aws.resource("dynamodb", config=_CLIENT)
         return Runs(dynamodb.Table(self._variables["RUNS_TABLE"]))
 
+    def kind(self, condition: Condition) -> Kind:
+        """The operations of the condition's kind."""
+        return row(condition).operations(self._client, self._variables)
+
     @cached_property
-    def appconfig(self) -> AppConfig:
-        """The switch of the conditions."""
-        return AppConfig(
-            control=self._client("appconfig"),
-            data=self._client("appconfigdata"),
-            strategy_id=self._variables["DEPLOYMENT_STRATEGY"],
+    def ceilings(self) -> Reach:
+        """How far a condition may go."""
+        return Reach(
+            percentage=float(self._variables["MOST_PERCENTAGE"]),
+            latency_ms=float(self._variables["MOST_LATENCY_MILLISECONDS"]),
         )
 
     @cached_property

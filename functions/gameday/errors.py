@@ -89,6 +89,10 @@ class ConditionNotDisabled(Failed):
     """Raised when the condition could not be proven off; retried, then the run ends red."""
 
 
+class TargetNotReady(Failed):
+    """Raised when the target's service does not finish an earlier change of it; retried."""
+
+
 class ConfigurationChanged(Failed):
     """Raised when somebody else deployed to the target meanwhile: it is not ours to overwrite."""
 

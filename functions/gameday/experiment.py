@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from gameday.conditions.failure_lambda import RULES, Effect, Format, Unusable
+from gameday.conditions import KINDS, AnyCondition
+from gameday.conditions.failure_lambda import Unusable
 from gameday.errors import Fault, InvalidExperiment
 from gameday.feasibility import (
     LONGEST_WINDOW_SECONDS,
@@ -45,53 +46,6 @@ class Phase(StrEnum):
     BASELINE = "baseline"
     CONDITION = "condition"
     RECOVERY = "recovery"
-
-
-class AppConfigCondition(Model):
-    """A fault that the target's injector reads from an AppConfig freeform profile."""
-
-    kind: Literal["appconfig"]
-    application: str = Field(min_length=1, max_length=64, description="Name or id.")
-    environment: str = Field(min_length=1, max_length=64, description="Name or id.")
-    profile: str = Field(min_length=1, max_length=128, description="Name or id.")
-    function: str = Field(
-        min_length=1,
-        max_length=140,
-        description="The Lambda function whose injector counts what it injected: the evidence.",
-    )
-    format: Format = Format.FAILURE_LAMBDA_1
-    configuration: dict[str, Any] = Field(
-        description="The fault, in the words of the format; every mode not named is off."
-    )
-    propagation_seconds: int = Field(
-        default=60,
-        ge=0,
-        le=180,
-        description="From enabling until every instance of the target obeys: its poll interval.",
-    )
-    evidence: CloudWatchMetric | None = Field(
-        default=None,
-        description="A metric of injections, by its dimension Mode, in place of the injector's.",
-    )
-
-    @field_validator("configuration")
-    @classmethod
-    def _obeyed_by_the_library(
-        cls, configuration: dict[str, Any], info: ValidationInfo
-    ) -> dict[str, Any]:
-        if "format" in info.data:
-            RULES[info.data["format"]].check(configuration)
-        return configuration
-
-    @property
-    def modes(self) -> tuple[str, ...]:
-        """The modes that this condition turns on."""
-        return RULES[self.format].modes(self.configuration)
-
-    @property
-    def effects(self) -> dict[str, Effect]:
-        """What each of them promises."""
-        return RULES[self.format].effects(self.configuration)
 
 
 class Load(Model):
@@ -169,7 +123,7 @@ class Experiment(Model):
         pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="Also a metric dimension."
     )
     objective: str = Field(min_length=1, max_length=300, description="One sentence.")
-    condition: AppConfigCondition
+    condition: AnyCondition
     load: Load
     measures: tuple[Measure, ...] = Field(max_length=500)
     guardrails: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = Field(
@@ -325,6 +279,8 @@ def _faults(error: ValidationError) -> Iterator[Fault]:
 
 def _field(loc: tuple[int | str, ...]) -> str:
     """The path as a user writes it, without the names of pydantic's union members."""
+    if loc[:1] == ("condition",) and loc[1:2] and loc[1] in KINDS:
+        loc = (loc[0], *loc[2:])
     if loc[:1] == ("measures",) and len(loc) > 3:
         loc = (*loc[:2], *loc[3:])
     path = ""

@@ -101,17 +101,9 @@ def read_evidence(
 
 
 def _ask_evidence(request: _Request, experiment: Experiment, period: int) -> dict[str, str]:
-    condition = experiment.condition
-    counter = condition.evidence or CloudWatchMetric(
-        namespace=NAMESPACE, name="Injected", dimensions={"FunctionName": condition.function}
-    )
     return {
-        mode: request.metric(
-            counter.model_copy(update={"dimensions": {**counter.dimensions, "Mode": mode}}),
-            "Sum",
-            period,
-        )
-        for mode in condition.modes
+        mode: request.metric(proof, "Sum", period)
+        for mode, proof in experiment.condition.proofs.items()
     }
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict
 
-from gameday.conditions.appconfig import Change, Target
+from gameday.conditions import Change, Target, row
 from gameday.errors import RunRefused, RunStopped, VerdictNotPublished
 from gameday.experiment import Experiment
 
@@ -305,6 +305,21 @@ class Runs:
         )
         return attribute in answer.get("Item", {})
 
+    def holding(self) -> Iterator[str]:
+        """The ids of the runs that hold a target; reads the whole table, for people."""
+        start: dict[str, Any] = {}
+        while True:
+            answer = self._table.scan(
+                FilterExpression="sk = :lock",
+                ExpressionAttributeValues={":lock": "lock"},
+                ConsistentRead=True,
+                **start,
+            )
+            yield from (str(item["run_id"]) for item in answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
     def protected_by(self, alarm_arn: str) -> Sequence[str]:
         """The ids of the runs that are on and have this alarm as a guardrail."""
         answer = self._table.query(
@@ -347,15 +362,17 @@ class Runs:
 def _run(item: Mapping[str, Any]) -> Run:
     """The run of a record."""
     change = item.get("change")
+    experiment = Experiment.model_validate_json(item["experiment"])
+    kind = row(experiment.condition)
     return Run(
         run_id=item["run_id"],
         execution_arn=item["execution_arn"],
-        experiment=Experiment.model_validate_json(item["experiment"]),
-        target=Target.model_validate_json(item["target"]),
+        experiment=experiment,
+        target=kind.target.model_validate_json(item["target"]),
         guardrail_arns=tuple(item["guardrail_arns"]),
         started_at=float(item["started_at"]),
         deadline=float(item["deadline"]),
-        change=Change.model_validate_json(change) if change else None,
+        change=kind.change.model_validate_json(change) if change else None,
         stop_reason=item.get("stop_reason"),
         watch_token=item.get("watch_token"),
         facts={

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from gameday import guardrails, measures, verdict
-from gameday.conditions.appconfig import NEVER
+from gameday.conditions.kind import NEVER
 from gameday.decision import Findings, decide
 from gameday.environment import Environment
 from gameday.errors import (
@@ -82,15 +82,18 @@ def arm_rollback(
         if environment.runs.bury(run_id, StopReason.FAILED):
             environment.deadlines.delete(run_id)
         raise
+    for warning in experiment.condition.warnings:
+        logger.warning("condition warns", warning=warning)
     logger.info("rollback armed", target=target.lock, deadline=run.deadline)
     return {"deadline": run.deadline}
 
 
 def _examined(environment: Environment, experiment: Experiment) -> tuple[Any, tuple[str, ...]]:
-    reasons: list[str] = []
+    condition = experiment.condition
+    reasons = list(condition.reach.beyond(environment.ceilings))
     found: list[Any] = []
     for examine in (
-        lambda: environment.appconfig.examine(experiment.condition),
+        lambda: environment.kind(condition).examine(condition),
         lambda: guardrails.examine(experiment.guardrails, environment.cloudwatch),
         environment.publisher.examine,
     ):
@@ -192,7 +195,7 @@ def enable_condition(environment: Environment, run_id: str) -> None:
     run = environment.runs.get(run_id)
     if run.stop_reason:
         raise RunStopped(f"run {run_id} was stopped ({run.stop_reason}): nothing is enabled")
-    environment.appconfig.enable(
+    environment.kind(run.experiment.condition).enable(
         run.experiment.condition,
         run.target,
         run_id,
@@ -299,7 +302,8 @@ def _disable(environment: Environment, run: Run) -> None:
             environment.runs.settle(run.run_id, found_when_disabled=found)
 
     try:
-        environment.appconfig.disable(run.target, run.change, run.run_id, notice)
+        kind = environment.kind(run.experiment.condition)
+        kind.disable(run.target, run.change, run.run_id, notice)
     except ConfigurationChanged as changed:
         environment.runs.note(run.run_id, found_when_disabled=_REPLACED, replaced=str(changed))
         raise
@@ -387,7 +391,7 @@ def _on_since(run: Run) -> float:
     """When the condition was on for certain; always, if it was on before that could be noted."""
     if "enabled_at" in run.facts:
         return float(run.facts["enabled_at"])
-    return -math.inf if run.change and run.change.deployment else math.inf
+    return -math.inf if run.change and run.change.started else math.inf
 
 
 def _load(run: Run, phase: Phase) -> LoadReport | None:

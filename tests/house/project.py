@@ -37,7 +37,10 @@ FUNCTIONS = of_type("AWS::Serverless::Function")
 
 def actions(statements: list[dict[str, Any]]) -> set[str]:
     """Every action that statements name."""
-    listed = [statement["Action"] for statement in statements]
+    listed = [
+        (statement["Fn::If"][1] if "Fn::If" in statement else statement)["Action"]
+        for statement in statements
+    ]
     return {a for action in listed for a in (action if isinstance(action, list) else [action])}
 
 

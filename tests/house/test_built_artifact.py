@@ -104,7 +104,8 @@ def test_the_layer_has_the_services_that_the_environment_calls_and_no_others(
     gameday: Path,
 ) -> None:
     layer = gameday / "DependenciesLayer" / "python"
-    called = (ROOT / "functions/gameday/environment.py").read_text(encoding="utf-8")
+    makers = ("environment.py", "conditions/__init__.py")
+    called = "".join((ROOT / "functions/gameday" / name).read_text("utf-8") for name in makers)
     services = set(re.findall(r"""(?:client|resource)\("([\w-]+)\"""", called))
     assert {path.name for path in (layer / "botocore/data").iterdir() if path.is_dir()} == services
     clients = f"import boto3; [boto3.client(name) for name in {sorted(services)}]"

@@ -12,7 +12,7 @@ import pytest
 from tests.house.project import ROOT, files, relative
 
 PACKAGE = ROOT / "functions" / "gameday"
-ADAPTERS = {"conditions/appconfig.py", "environment.py", "load.py", "runs.py"}
+ADAPTERS = {"environment.py", "load.py", "runs.py"}
 """Those that make clients or take apart what clients raise; the others are given clients."""
 
 MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}

@@ -126,7 +126,15 @@ CHANGES = {
     "appconfig:StartDeployment": {"EnableConditionFunction"},
     "appconfig:StopDeployment": RESTORING,
     "appconfig:DeleteHostedConfigurationVersion": RESTORING,
+    "lambda:UpdateFunctionConfiguration": RESTORING,
+    "lambda:PutFunctionConcurrency": RESTORING,
+    "lambda:DeleteFunctionConcurrency": RESTORING,
+    "iam:PutRolePolicy": {"EnableConditionFunction"},
+    "iam:DeleteRolePolicy": RESTORING,
+    "ssm:PutParameter": RESTORING,
 }
+OPTIONAL = {"HasTargetFunctions", "HasTargetRoles", "HasTargetParameters"}
+"""The conditions of the statements that name such targets: without them there is no statement."""
 
 
 def test_only_enabling_and_disabling_can_change_a_target() -> None:
@@ -134,6 +142,26 @@ def test_only_enabling_and_disabling_can_change_a_target() -> None:
     for name in FUNCTIONS:
         for action in permissions(name):
             allowed.setdefault(action, set()).add(name)
-    reading = re.compile(r"appconfig:(List\w+|Get\w+|StartConfigurationSession)")
-    changing = {a for a in allowed if a.startswith("appconfig:") and not reading.fullmatch(a)}
+    reading = re.compile(r"\w+:(List\w+|Get\w+|StartConfigurationSession|PassRole)")
+    services = ("appconfig:", "lambda:", "iam:", "ssm:")
+    changing = {a for a in allowed if a.startswith(services) and not reading.fullmatch(a)}
     assert {action: allowed[action] for action in changing} == CHANGES
+
+
+def test_without_the_name_of_a_target_there_is_no_permission_for_its_kind() -> None:
+    optional = [
+        statement["Fn::If"]
+        for policy in of_type("AWS::IAM::ManagedPolicy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "Fn::If" in statement
+    ]
+    assert {condition for condition, _, _ in optional} == OPTIONAL
+    assert all(otherwise == {"Ref": "AWS::NoValue"} for _, _, otherwise in optional)
+    prefixes = {
+        "HasTargetFunctions": "lambda",
+        "HasTargetRoles": "iam",
+        "HasTargetParameters": "ssm",
+    }
+    for condition, statement, _ in optional:
+        actions_of = statement["Action"]
+        assert all(action.startswith(prefixes[condition] + ":") for action in actions_of)

@@ -11,6 +11,13 @@ from typing import Any
 from cli.embedded.aws import REGION
 from tests.integration.runs import Gameday, Json, Target, unique
 
+TARGETS = {
+    "TargetFunctions": "gameday-nothing",
+    "TargetRoles": "gameday-nobody",
+    "TargetParameters": "/gameday/nothing",
+}
+"""What the stack may change beside applications; none of it is there, so that no call does it."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -35,6 +42,9 @@ class Place:
     log_group: str
     stack: str
     token: Callable[[], str]
+    target_function: str
+    target_role: str
+    target_parameter: str
 
     def arn(self, service: str, resource: str) -> str:
         region = "" if service == "iam" else self.region
@@ -80,6 +90,9 @@ def here(gameday: Gameday) -> Place:
         log_group=gameday.resource("FunctionLogs"),
         stack="gameday",
         token=lambda: _token(gameday, target),
+        target_function=TARGETS["TargetFunctions"],
+        target_role=TARGETS["TargetRoles"],
+        target_parameter=TARGETS["TargetParameters"],
     )
 
 
@@ -113,6 +126,9 @@ def elsewhere(gameday: Gameday) -> Place:
         log_group=f"/aws/lambda/{function}",
         stack="gameday-sample",
         token=lambda: _token(gameday, target),
+        target_function=function,
+        target_role=role.rpartition("/")[2],
+        target_parameter="/neighbour",
     )
 
 
@@ -231,6 +247,33 @@ def _to_function(operation: str, **arguments: Any) -> Call:
     return Call("lambda", operation, lambda p: {"FunctionName": p.function, **arguments})
 
 
+def _to_target(operation: str, **arguments: Any) -> Call:
+    return Call(
+        "lambda",
+        operation,
+        lambda p: {"FunctionName": p.target_function, **arguments},
+        lambda p: (p.arn("lambda", f"function:{p.target_function}"),),
+    )
+
+
+def _to_role(operation: str, **arguments: Any) -> Call:
+    return Call(
+        "iam",
+        operation,
+        lambda p: {"RoleName": p.target_role, **arguments},
+        lambda p: (p.arn("iam", f"role/{p.target_role}"),),
+    )
+
+
+def _to_parameter(operation: str, **arguments: Any) -> Call:
+    return Call(
+        "ssm",
+        operation,
+        lambda p: {"Name": p.target_parameter, **arguments},
+        lambda p: (p.arn("ssm", f"parameter{p.target_parameter}"),),
+    )
+
+
 _QUERY = {"Id": "m", "Expression": "1"}
 _CODE = {"ZipFile": b"nothing"}
 
@@ -290,6 +333,16 @@ WORK = {
         },
         lambda p: (p.application_arn, p.profile_arn),
     ),
+    "appconfig:GetHostedConfigurationVersion": Call(
+        "appconfig",
+        "get_hosted_configuration_version",
+        lambda p: {**_profile(p), "VersionNumber": 999},
+        lambda p: (
+            p.application_arn,
+            p.profile_arn,
+            f"{p.profile_arn}/hostedconfigurationversion/999",
+        ),
+    ),
     "appconfig:DeleteHostedConfigurationVersion": Call(
         "appconfig",
         "delete_hosted_configuration_version",
@@ -312,6 +365,20 @@ WORK = {
         lambda p: {"ConfigurationToken": p.token()},
         lambda p: (f"{p.environment_arn}/configuration/{p.target.profile}",),
     ),
+    "lambda:GetFunctionConfiguration": _to_target("get_function_configuration"),
+    "lambda:GetFunctionConcurrency": _to_target("get_function_concurrency"),
+    "lambda:ListAliases": _to_target("list_aliases"),
+    "lambda:UpdateFunctionConfiguration": _to_target("update_function_configuration"),
+    "lambda:PutFunctionConcurrency": _to_target(
+        "put_function_concurrency", ReservedConcurrentExecutions=1
+    ),
+    "lambda:DeleteFunctionConcurrency": _to_target("delete_function_concurrency"),
+    "iam:ListRolePolicies": _to_role("list_role_policies"),
+    "iam:GetRolePolicy": _to_role("get_role_policy", PolicyName="x"),
+    "iam:PutRolePolicy": _to_role("put_role_policy", PolicyName="x", PolicyDocument="{}"),
+    "iam:DeleteRolePolicy": _to_role("delete_role_policy", PolicyName="x"),
+    "ssm:GetParameter": _to_parameter("get_parameter"),
+    "ssm:PutParameter": _to_parameter("put_parameter", Value="{}", Type="String"),
     "dynamodb:GetItem": _dynamodb("get_item", _item),
     "dynamodb:Query": _dynamodb(
         "query",
@@ -397,11 +464,6 @@ INDIRECT = {
 
 # What no function of ours needs: to destroy, to look further, to become somebody else.
 MISCHIEF = {
-    "appconfig:GetHostedConfigurationVersion": Call(
-        "appconfig",
-        "get_hosted_configuration_version",
-        lambda p: {**_profile(p), "VersionNumber": 1},
-    ),
     "appconfig:UpdateEnvironment": Call("appconfig", "update_environment", _environment),
     "appconfig:DeleteEnvironment": Call("appconfig", "delete_environment", _environment),
     "appconfig:DeleteConfigurationProfile": Call(
@@ -468,13 +530,7 @@ MISCHIEF = {
     ),
     "lambda:InvokeFunction": _to_function("invoke", Payload=b"{}"),
     "lambda:UpdateFunctionCode": _to_function("update_function_code", **_CODE),
-    "lambda:UpdateFunctionConfiguration": _to_function("update_function_configuration"),
     "lambda:ListFunctions": Call("lambda", "list_functions"),
-    "iam:PutRolePolicy": Call(
-        "iam",
-        "put_role_policy",
-        lambda p: {"RoleName": p.role, "PolicyName": "x", "PolicyDocument": "{}"},
-    ),
     "iam:CreateUser": Call("iam", "create_user", lambda _: {"UserName": "x"}),
     "sts:AssumeRole": Call(
         "sts",

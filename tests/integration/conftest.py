@@ -10,6 +10,7 @@ import pytest
 from cli.embedded.aws import EmbeddedAws
 from cli.embedded.deploy import KEEP_FILE, account, deploy_application, deploy_gameday
 from tests.integration import stories
+from tests.integration.calls import TARGETS
 from tests.integration.runs import (
     LIMIT_SECONDS,
     Application,
@@ -59,7 +60,7 @@ def stacks(aws: EmbeddedAws, folder: Path) -> Gameday:
     own = appconfig.create_application(Name="gameday-tests")["Id"]
     forbidden = appconfig.create_application(Name="not-a-target")["Id"]
     assert samples[0]["Application"] == application
-    deploy_gameday(aws, print, [*(sample["Application"] for sample in samples), own])
+    deploy_gameday(aws, print, [*(sample["Application"] for sample in samples), own], TARGETS)
     bus = where.outputs(where.stack)["VerdictBusName"]
     return Gameday(
         aws=aws,

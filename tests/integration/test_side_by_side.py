@@ -1,6 +1,6 @@
 """Runs side by side, each on a target of its own, that die at any moment: each is restored.
 
-`make integration` starts a few, `make fifty-runs` fifty; `--seed` says which deaths, and when.
+`make integration` starts a few, `make side-by-side` fifty; `--seed` says which deaths, and when.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from ministack.services import dynamodb
 from tenacity import Retrying, stop_after_attempt, wait_fixed
 
 from gameday import runs, steps
-from gameday.conditions import appconfig
+from gameday.conditions import appconfig, kind
 from gameday.environment import Environment
 from gameday.observability import logger
 from gameday.runs import StopReason
@@ -147,7 +147,7 @@ class World:
         variables = {
             name: name.lower()
             for name in TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
-        }
+        } | {"MOST_PERCENTAGE": "100", "MOST_LATENCY_MILLISECONDS": "900000"}
         environment = Environment(variables, cast(boto3.Session, session))
         environment.retrying = Retrying(
             stop=stop_after_attempt(2), wait=wait_fixed(10), sleep=self.sleep, reraise=True
@@ -460,7 +460,12 @@ class World:
     def by_hand(self) -> None:
         """Do what a person does whom the alarm on the dead letters calls."""
         self.now = max([self.now, *self.out.values()])
-        for standing in list(self.environment.appconfig.standing(APPLICATION)):
+        switch = appconfig.AppConfig(
+            cast(Any, self.environment)._client("appconfig"),
+            cast(Any, self.environment)._client("appconfigdata"),
+            strategy_id="",
+        )
+        for standing in list(switch.standing(APPLICATION)):
             self.finish(self.call("end_run", standing.run_id, StopReason.ABORTED, _BY_HAND))
         self.settle()
 
@@ -553,7 +558,7 @@ def a_world() -> Iterator[World]:
         return world.outside("dynamodb", operation, lambda: _dynamodb(client, operation, arguments))
 
     with ExitStack() as patches:
-        for module in (steps, runs, appconfig):
+        for module in (steps, runs, kind):
             patches.enter_context(patch.object(module, "time", world))
         patches.enter_context(patch.object(client, "_make_api_call", call))
         logger.setLevel("CRITICAL")

@@ -23,6 +23,7 @@ from urllib3 import HTTPResponse
 
 from cli.embedded.cloudwatch import is_range, range_statistic
 from gameday.conditions.appconfig import Change, Target
+from gameday.conditions.kind import Reach
 from gameday.errors import RunRefused
 from gameday.experiment import Phase, parse
 from gameday.observations import LoadReport, Window
@@ -281,11 +282,16 @@ class FakeEnvironment:
     def __init__(self) -> None:
         self.runs = Runs(table())
         self.appconfig = Switch()
+        self.ceilings = Reach(percentage=100, latency_ms=1000)
         self.deadlines = Deadlines()
         self.publisher = Publisher()
         self.stepfunctions = StepFunctions()
         self.cloudwatch = CloudWatch()
         self.retrying = Retrying(stop=stop_after_attempt(2), reraise=True)
+
+    def kind(self, _: object) -> Switch:
+        """The operations of every kind."""
+        return self.appconfig
 
     @property
     def run(self) -> Run:

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from gameday.conditions.kind import Reach
 from gameday.errors import RunRefused
 from gameday.runs import StopReason
 from tests.steps.fakes import ALARM, DOCUMENT, EXECUTION, RUN, FakeEnvironment, handle
@@ -15,7 +16,7 @@ def arm(environment: FakeEnvironment, run_id: str = RUN) -> Any:
 
 def test_arming_records_how_to_restore_and_sets_the_deadline(environment: FakeEnvironment) -> None:
     answer = arm(environment)
-    assert environment.run.target.resting_sha256 == "off"
+    assert environment.run.target.model_dump()["resting_sha256"] == "off"
     assert environment.run.deadline == answer["deadline"] > environment.run.started_at
     assert environment.deadlines.runs == {RUN}
     assert environment.runs.protected_by(ALARM) == [RUN]
@@ -89,3 +90,12 @@ def test_without_a_deadline_nothing_is_locked(environment: FakeEnvironment) -> N
     assert environment.runs.find(RUN) is None
     environment.deadlines.failure = None
     arm(environment, "run-2")
+
+
+def test_a_condition_beyond_the_ceilings_is_refused(environment: FakeEnvironment) -> None:
+    environment.ceilings = Reach(percentage=50, latency_ms=100)
+    with pytest.raises(RunRefused) as refused:
+        arm(environment)
+    percentage, latency = refused.value.reasons
+    assert "100 % of the invocations, and the stack allows 50 %" in percentage
+    assert "up to 200 ms, and the stack allows 100 ms" in latency

@@ -3,6 +3,7 @@ import time
 import pytest
 
 from gameday import steps
+from gameday.conditions.appconfig import Change
 from gameday.errors import RunStopped, WatchNotStanding
 from gameday.runs import StopReason
 from tests.steps.fakes import RUN, FakeEnvironment, handle
@@ -19,8 +20,7 @@ def test_the_condition_expires_when_its_lease_is_over(watched: FakeEnvironment) 
 def test_what_was_changed_is_in_the_record(watched: FakeEnvironment) -> None:
     handle(watched, "enable_condition", run_id=RUN)
     change = watched.run.change
-    assert change
-    assert (change.version, change.deployment) == (1, 1)
+    assert change == Change(version=1, deployment=1)
     assert "enabled_at" in watched.run.facts
 
 

@@ -190,6 +190,7 @@ class FakeAppConfig:
     """
 
     class exceptions:
+        ClientError = ClientError
         ResourceNotFoundException = type("ResourceNotFoundException", (Exception,), {})
 
     def __init__(self, resting: bytes | None = RESTING) -> None:

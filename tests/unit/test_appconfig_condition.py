@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from gameday.conditions import appconfig
+from gameday.conditions import kind
 from gameday.conditions.appconfig import AppConfig, Change, Target
 from gameday.errors import (
     ConditionNotDisabled,
@@ -24,7 +24,7 @@ EXPIRES_AT = 1_800_000_000.9
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(appconfig, "_FIRST_POLL_SECONDS", 0)
+    monkeypatch.setattr(kind, "_FIRST_POLL_SECONDS", 0)
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_a_profile_that_cannot_hold_a_condition_is_refused(kind: dict[str, str])
     fake = FakeAppConfig()
     for profile in fake.names["list_configuration_profiles"]:
         profile.update(kind)
-    assert "is not a freeform profile" in refusal(fake)
+    assert "is no AWS.Freeform profile" in refusal(fake)
 
 
 def test_a_target_that_already_injects_is_refused_with_the_modes() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from gameday.conditions.appconfig import AppConfigCondition
 from gameday.conditions.failure_lambda import MODES_0, MODES_1
 from gameday.decision import (
     LARGEST_LOAD_ERROR,
@@ -16,7 +17,7 @@ from gameday.decision import (
     decide,
 )
 from gameday.errors import InvalidExperiment
-from gameday.experiment import AppConfigCondition, Experiment, Load, Windows, parse
+from gameday.experiment import Experiment, Load, Windows, parse
 from gameday.judge import LARGEST_COUNT_ERROR, ROOM
 from gameday.kinds import (
     CloudWatchMetric,
@@ -83,6 +84,8 @@ def rendered(schema: Mapping[str, Any], definitions: Mapping[str, Any], field: s
         if kind.get("$ref", "").endswith("/CloudWatchMetric"):
             return "[object](#any-other-metric), or `null`"
         return f"{rendered(kind, definitions, field)}, or `null`"
+    if "discriminator" in schema:
+        return f"[object](#{field})"
     if "oneOf" in schema:
         own = rendered(schema["oneOf"][0], definitions, field)
         return f"{own}, or an [object](#any-other-metric)"
@@ -100,7 +103,8 @@ def _type(schema: Mapping[str, Any], field: str) -> str:
     if schema["type"] == "object":
         values = schema.get("additionalProperties")
         if isinstance(values, dict):
-            return f"object of [objects](#{field})" if "$ref" in values else "object of text"
+            kinds = {"$ref": f"object of [objects](#{field})", "type": "object of text"}
+            return next((kinds[key] for key in kinds if key in values), "object")
         return f"[object](#{field})" if "properties" in schema else "object"
     return {
         "string": "text",

@@ -36,7 +36,7 @@ BROKEN = [
     ("name-longer-than-63", "name", "match pattern"),
     ("objective-empty", "objective", "at least 1"),
     ("objective-longer-than-300", "objective", "at most 300"),
-    ("condition-kind-unknown", "condition.kind", "'appconfig'"),
+    ("condition-kind-unknown", "condition", "'appconfig'"),
     ("application-empty", "condition.application", "at least 1"),
     ("application-longer-than-64", "condition.application", "at most 64"),
     ("environment-empty", "condition.environment", "at least 1"),

@@ -198,7 +198,9 @@ def test_an_open_socket_to_another_host_stays(server: Server) -> None:
 
 
 def test_cutting_connections_leaves_no_file_open(server: Server) -> None:
-    with socket.create_connection(("localhost", server.server_port)):
+    with socket.create_connection(("localhost", server.server_port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert connection.recv(1)  # by now the server has its file, too
         before = len(os.listdir("/proc/self/fd"))
         with network.denied(LOCALHOST):
             pass

@@ -1,4 +1,4 @@
-"""The condition whose switch is an AppConfig freeform profile.
+"""The conditions whose switch is an AppConfig profile, freeform or of feature flags.
 
 Enabling is a deployment with a strategy of no duration and a bake longer than any run: the
 bake is the run. While it lasts AppConfig takes no other deployment to the environment, and its
@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field, ValidationInfo, field_validator
 
-from gameday.conditions.failure_lambda import RULES
+from gameday.conditions import kind
+from gameday.conditions.failure_lambda import MODES_1, RULES, Format, resting_faults
+from gameday.conditions.kind import NEVER, Effect, Reach, Standing, by_mode, polls
 from gameday.errors import (
     ConditionNotDisabled,
     ConditionNotEnabled,
@@ -27,7 +27,7 @@ from gameday.errors import (
     RunRefused,
     RunStopped,
 )
-from gameday.experiment import AppConfigCondition
+from gameday.kinds import CloudWatchMetric
 
 if TYPE_CHECKING:
     from mypy_boto3_appconfig import AppConfigClient
@@ -35,54 +35,203 @@ if TYPE_CHECKING:
 
 _IN_PROGRESS = {"VALIDATING", "DEPLOYING", "BAKING", "ROLLING_BACK"}
 _ENDED_OFF = {"ROLLED_BACK", "REVERTED"}
-_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 2.0
-NEVER = "NEVER"
-"""In place of a deployment's state: none was started, as far as can be seen."""
+_FREEFORM, _FLAGS = "AWS.Freeform", "AWS.AppConfig.FeatureFlags"
 
 
-class Target(BaseModel):
-    """Where the switch is and what was there before: enough to restore it."""
+class _Profile(kind.Condition):
+    """Where the switch is."""
 
-    model_config = ConfigDict(frozen=True)
+    application: str = Field(min_length=1, max_length=64, description="Name or id.")
+    environment: str = Field(min_length=1, max_length=64, description="Name or id.")
+    profile: str = Field(min_length=1, max_length=128, description="Name or id.")
+
+    profile_type: ClassVar[str]
+
+    def content(self, stored: bytes, expires_at: float) -> dict[str, Any]:
+        """The version to deploy, made from the stored one that is deployed now."""
+        raise NotImplementedError
+
+    def faults(self, where: str, served: bytes, stored: bytes) -> list[str]:
+        """Why it may not start from what is served to the target, and stored, now."""
+        raise NotImplementedError
+
+
+class AppConfigCondition(_Profile):
+    """A fault that the target's injector reads from an AppConfig freeform profile."""
+
+    kind: Literal["appconfig"]
+    format: Literal[Format.FAILURE_LAMBDA_0, Format.FAILURE_LAMBDA_1] = Format.FAILURE_LAMBDA_1
+    configuration: dict[str, Any] = Field(
+        description="The fault, in the words of the format; every mode not named is off."
+    )
+
+    profile_type = _FREEFORM
+
+    @field_validator("configuration")
+    @classmethod
+    def _obeyed_by_the_library(
+        cls, configuration: dict[str, Any], info: ValidationInfo
+    ) -> dict[str, Any]:
+        if "format" in info.data:
+            RULES[info.data["format"]].check(configuration)
+        return configuration
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """See `kind.Condition`."""
+        return RULES[self.format].modes(self.configuration)
+
+    @property
+    def reach(self) -> Reach:
+        """See `kind.Condition`."""
+        return RULES[self.format].reach(self.configuration)
+
+    @property
+    def effects(self) -> Mapping[str, Effect]:
+        """See `kind.Condition`."""
+        return RULES[self.format].effects(self.configuration)
+
+    def _given(self, mode: str) -> CloudWatchMetric | None:
+        # Lines of text, which the others write, give a metric filter no dimension.
+        of_flags = self.format is Format.FAILURE_LAMBDA_1
+        return by_mode(self.evidence, mode) if of_flags else self.evidence
+
+    def content(self, stored: bytes, expires_at: float) -> dict[str, Any]:
+        """See `_Profile`."""
+        complete = RULES[self.format].complete(self.configuration)
+        return {**complete, "expires_at": int(expires_at)}
+
+    def faults(self, where: str, served: bytes, stored: bytes) -> list[str]:
+        """See `_Profile`."""
+        return resting_faults(where, self.format, self.modes, served, ours=self.evidence is None)
+
+
+class FlagCondition(_Profile):
+    """A feature flag of the application, or a mode of failure-lambda 1.x, in a flags profile."""
+
+    kind: Literal["flag"]
+    flag: str = Field(pattern=r"^[a-z][a-zA-Z\d_-]{0,63}$", description="Its key.")
+    enabled: bool = Field(default=True, description="Whether the run turns it on or off.")
+    attributes: dict[str, str | bool | float | int | tuple[str, ...] | tuple[float, ...]] = Field(
+        default_factory=dict,
+        max_length=25,
+        description="Values of its attributes; those that are not named stay.",
+    )
+
+    profile_type = _FLAGS
+
+    @field_validator("attributes")
+    @classmethod
+    def _obeyed_by_the_library(cls, attributes: dict[str, Any], info: ValidationInfo) -> Any:
+        flag = str(info.data.get("flag"))
+        if "enabled" in attributes:
+            raise ValueError("enabled is no attribute: it has a field of its own")
+        if flag in MODES_1 and info.data.get("enabled", True):
+            RULES[Format.FAILURE_LAMBDA_1].check({flag: {**_lists(attributes), "enabled": True}})
+        return attributes
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """See `kind.Condition`."""
+        return (self.flag,)
+
+    @property
+    def reach(self) -> Reach:
+        """See `kind.Condition`."""
+        if self.flag not in MODES_1:
+            return Reach()
+        return RULES[Format.FAILURE_LAMBDA_1].reach({self.flag: {**self._values, "enabled": True}})
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        return _lists(self.attributes)
+
+    def _given(self, mode: str) -> CloudWatchMetric | None:
+        return by_mode(self.evidence, mode) if mode in MODES_1 else self.evidence
+
+    def _proof(self, mode: str) -> CloudWatchMetric:
+        if mode in MODES_1:
+            return super()._proof(mode)
+        # AppConfig serves what was deployed: every invocation after the poll interval reads it.
+        return CloudWatchMetric(
+            namespace="AWS/Lambda", name="Invocations", dimensions={"FunctionName": self.function}
+        )
+
+    @property
+    def effects(self) -> Mapping[str, Effect]:
+        """See `kind.Condition`."""
+        if self.flag not in MODES_1:
+            return {}
+        rules = RULES[Format.FAILURE_LAMBDA_1]
+        return rules.effects({self.flag: {**self._values, "enabled": True}})
+
+    def content(self, stored: bytes, expires_at: float) -> dict[str, Any]:
+        """See `_Profile`: clients get neither the schema nor what is disabled, so not from there.
+
+        A flag of AppConfig has no lease: only what is stored may be in it.
+        """
+        document = json.loads(stored)
+        values = document["values"]
+        flag = {**values.get(self.flag, {}), "enabled": self.enabled, **self._values}
+        return {**document, "values": {**values, self.flag: flag}}
+
+    def faults(self, where: str, served: bytes, stored: bytes) -> list[str]:
+        """See `_Profile`."""
+        try:
+            flags, values = json.loads(stored)["flags"], json.loads(stored)["values"]
+        except (ValueError, KeyError, TypeError):
+            return [f"{where} has no hosted version of feature flags deployed: deploy one first"]
+        if self.flag not in flags:
+            return [f"{where} has no flag {self.flag!r} (it has: {', '.join(sorted(flags))})"]
+        now = values.get(self.flag, {})
+        if "_variants" in now:
+            return [f"flag {self.flag!r} of {where} has variants, which a run cannot set"]
+        unknown = self.attributes.keys() - flags[self.flag].get("attributes", {}).keys()
+        if unknown:
+            return [f"flag {self.flag!r} of {where} has no attribute {', '.join(sorted(unknown))}"]
+        if {**now, "enabled": self.enabled, **self._values} == {"enabled": False, **now}:
+            return [f"flag {self.flag!r} of {where} is so already: it would change nothing"]
+        return []
+
+
+def _lists(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON has them."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in attributes.items()
+    }
+
+
+class Target(kind.Target):
+    """The profile, and what was deployed and served before."""
 
     application_id: str
     environment_id: str
     profile_id: str
     latest_deployment: int
     resting_sha256: str
+    resting_version: str | None = None
 
     @property
     def lock(self) -> str:
-        """What one run at a time may hold: AppConfig deploys to an environment one at a time."""
+        """AppConfig deploys to an environment one at a time."""
         return f"appconfig/{self.application_id}/{self.environment_id}"
 
 
-class Change(BaseModel):
-    """What a run did to its target, as far as it is known.
+class Change(kind.Change):
+    """The version and the deployment that the run made.
 
     `version` is known before the deployment starts, `deployment` only after: what lies between
     is found again by the version and the description, which name this run alone.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     version: int
     deployment: int | None = None
 
-
-class Standing(BaseModel):
-    """A condition that is on, as AppConfig itself says, and the run that turned it on."""
-
-    model_config = ConfigDict(frozen=True)
-
-    application_id: str
-    environment_id: str
-    environment: str
-    profile_id: str
-    profile: str
-    deployment: int
-    state: str
-    run_id: str
+    @property
+    def started(self) -> bool:
+        """See `kind.Change`."""
+        return self.deployment is not None
 
 
 @dataclass(frozen=True)
@@ -96,7 +245,7 @@ class AppConfig:
 
     # -- before ---------------------------------------------------------------------------
 
-    def examine(self, condition: AppConfigCondition) -> Target:
+    def examine(self, condition: Any) -> Target:
         """Find the target and make sure that it may be changed now.
 
         Raises:
@@ -104,7 +253,7 @@ class AppConfig:
         """
         try:
             return self._examined(condition)
-        except ClientError as error:
+        except self.control.exceptions.ClientError as error:
             if error.response["Error"]["Code"] != "AccessDeniedException":
                 raise
             raise RunRefused(
@@ -114,7 +263,7 @@ class AppConfig:
                 ]
             ) from error
 
-    def _examined(self, condition: AppConfigCondition) -> Target:
+    def _examined(self, condition: _Profile) -> Target:
         application = self._named(
             condition.application, self._pages("list_applications"), "application", "the account"
         )["Id"]
@@ -131,25 +280,60 @@ class AppConfig:
             "configuration profile",
             inside,
         )
-        _refuse_unless_freeform(condition, profile)
+        _refuse_other_profiles(condition, profile)
         latest = next(self._deployments(application, environment), None)
         if latest and latest["State"] in _IN_PROGRESS:
             raise self._busy(application, environment, condition, latest)
         resting = self._served(application, environment, profile["Id"])
-        _refuse_unless_resting(condition, resting)
-        return Target(
+        target = Target(
             application_id=application,
             environment_id=environment,
             profile_id=profile["Id"],
             latest_deployment=latest["DeploymentNumber"] if latest else 0,
             resting_sha256=_sha256(resting),
+            resting_version=self._deployed_version(condition, application, environment, profile),
         )
+        where = f"profile {condition.profile!r} in environment {condition.environment!r}"
+        faults = condition.faults(where, resting, self._stored(target))
+        if faults:
+            raise RunRefused(faults)
+        return target
+
+    def _deployed_version(
+        self,
+        condition: _Profile,
+        application: str,
+        environment: str,
+        profile: Mapping[str, Any],
+    ) -> str | None:
+        """The version from which a condition of a flags profile is made; others need none."""
+        if condition.profile_type != _FLAGS:
+            return None
+        served = self._newest_of_each_profile(application, environment, None)
+        return next(
+            (
+                str(full["ConfigurationVersion"])
+                for full in served
+                if full["ConfigurationProfileId"] == profile["Id"]
+            ),
+            None,
+        )
+
+    def _stored(self, target: Target) -> bytes:
+        if target.resting_version is None:
+            return b""
+        found = self.control.get_hosted_configuration_version(
+            ApplicationId=target.application_id,
+            ConfigurationProfileId=target.profile_id,
+            VersionNumber=int(target.resting_version),
+        )
+        return found["Content"].read()
 
     def _busy(
         self,
         application: str,
         environment: str,
-        condition: AppConfigCondition,
+        condition: _Profile,
         latest: Mapping[str, Any],
     ) -> RunRefused:
         # The description tells whose it is: another run's name is in it.
@@ -185,7 +369,7 @@ class AppConfig:
 
     def enable(
         self,
-        condition: AppConfigCondition,
+        condition: Any,
         target: Target,
         run_id: str,
         expires_at: float,
@@ -224,13 +408,13 @@ class AppConfig:
             raise
 
     def _create_version(
-        self, condition: AppConfigCondition, target: Target, run_id: str, expires_at: float
+        self, condition: _Profile, target: Target, run_id: str, expires_at: float
     ) -> int:
-        content = RULES[condition.format].complete(condition.configuration)
+        content = condition.content(self._stored(target), expires_at)
         answer = self.control.create_hosted_configuration_version(
             ApplicationId=target.application_id,
             ConfigurationProfileId=target.profile_id,
-            Content=json.dumps({**content, "expires_at": int(expires_at)}).encode(),
+            Content=json.dumps(content).encode(),
             ContentType="application/json",
             Description=_description(run_id),
         )
@@ -247,7 +431,7 @@ class AppConfig:
                 Description=_description(run_id),
                 LatestDeploymentNumber=target.latest_deployment,  # compare and set
             )
-        except ClientError as error:
+        except self.control.exceptions.ClientError as error:
             if error.response["Error"]["Code"] != "ConflictException":
                 raise
             ours = self._find(target, version, run_id)
@@ -305,7 +489,9 @@ class AppConfig:
             self._refuse_to_overwrite(target, number)
             self._stop(target, number)
         self._prove_off(target, number)
-        with suppress(ClientError):  # a version that stays is untidy, no more
+        with suppress(
+            self.control.exceptions.ClientError
+        ):  # a version that stays is untidy, no more
             self._delete_version(target, change.version)
 
     def _delete_version(self, target: Target, version: int) -> None:
@@ -324,7 +510,7 @@ class AppConfig:
                 DeploymentNumber=number,
                 AllowRevert=True,
             )
-        except ClientError as error:
+        except self.control.exceptions.ClientError as error:
             # Somebody else's stop came first, or the answer to ours was lost: the states tell.
             if error.response["Error"]["Code"] not in {"BadRequestException", "ConflictException"}:
                 raise
@@ -371,19 +557,27 @@ class AppConfig:
             for full in self._newest_of_each_profile(application, environment["Id"], len(profiles)):
                 run_id = _run_of(full.get("Description", ""))
                 if run_id:
+                    profile = full["ConfigurationProfileId"]
                     yield Standing(
-                        application_id=application,
-                        environment_id=environment["Id"],
-                        environment=environment["Name"],
-                        profile_id=full["ConfigurationProfileId"],
-                        profile=profiles[full["ConfigurationProfileId"]],
-                        deployment=full["DeploymentNumber"],
-                        state=full["State"],
                         run_id=run_id,
+                        where=f"application {application}, environment {environment['Name']}, "
+                        f"profile {profiles[profile]}, deployment {full['DeploymentNumber']}",
+                        state=full["State"],
+                        target=Target(
+                            application_id=application,
+                            environment_id=environment["Id"],
+                            profile_id=profile,
+                            latest_deployment=0,
+                            resting_sha256="",
+                        ),
+                        change=Change(
+                            version=int(full["ConfigurationVersion"]),
+                            deployment=full["DeploymentNumber"],
+                        ),
                     )
 
     def _newest_of_each_profile(
-        self, application: str, environment: str, profiles: int
+        self, application: str, environment: str, profiles: int | None
     ) -> Iterator[Mapping[str, Any]]:
         """The deployments that are served: those that were not undone, the newest of each."""
         seen: set[str] = set()
@@ -404,28 +598,15 @@ class AppConfig:
         Raises:
             ConditionNotDisabled: AppConfig did not undo it in time; call again.
         """
-        target = Target(
-            application_id=standing.application_id,
-            environment_id=standing.environment_id,
-            profile_id=standing.profile_id,
-            latest_deployment=0,
-            resting_sha256="",
-        )
-        self._stop(target, standing.deployment)
-        self._await_off(target, standing.deployment)
+        self._stop(standing.target, standing.change.deployment)
+        self._await_off(standing.target, standing.change.deployment)
 
     # -- the service ----------------------------------------------------------------------
 
     def _states(self, target: Target, number: int) -> Iterator[str]:
         """The states of a deployment, until the timeout; always at least one."""
-        until = time.monotonic() + self.timeout_seconds
-        pause = _FIRST_POLL_SECONDS
-        while True:
+        for _ in polls(self.timeout_seconds):
             yield self._state(target, number)
-            if time.monotonic() > until:
-                return
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_POLL_SECONDS)
 
     def _state(self, target: Target, number: int) -> str:
         full = self._deployment(target.application_id, target.environment_id, number)
@@ -470,35 +651,14 @@ class AppConfig:
         return self.data.get_latest_configuration(ConfigurationToken=token)["Configuration"].read()
 
 
-def _refuse_unless_freeform(condition: AppConfigCondition, profile: Mapping[str, Any]) -> None:
-    if profile.get("Type", "AWS.Freeform") != "AWS.Freeform" or profile["LocationUri"] != "hosted":
+def _refuse_other_profiles(condition: _Profile, profile: Mapping[str, Any]) -> None:
+    found, wanted = profile.get("Type", _FREEFORM), condition.profile_type
+    if found != wanted or profile["LocationUri"] != "hosted":
         raise RunRefused(
             [
-                f"profile {condition.profile!r} is not a freeform profile with hosted "
-                "configurations: make one, and let the function read it"
+                f"profile {condition.profile!r} is no {wanted} profile with hosted configurations: "
+                "make one, and let the function read it"
             ]
-        )
-
-
-def _refuse_unless_resting(condition: AppConfigCondition, content: bytes) -> None:
-    where = f"profile {condition.profile!r} in environment {condition.environment!r}"
-    if not content:
-        raise RunRefused(
-            [f"{where} has no resting configuration: deploy one in which every mode is off first"]
-        )
-    try:
-        resting = json.loads(content)
-        injected = RULES[condition.format].modes(resting)
-        readable = RULES[condition.format].rests(resting)
-    except (ValueError, AttributeError):
-        readable = False
-    if not readable:
-        raise RunRefused(
-            [f"the resting configuration of {where} is no {condition.format} document: mend it"]
-        )
-    if injected:
-        raise RunRefused(
-            [f"{where} already injects {', '.join(injected)}: deploy a configuration that is off"]
         )
 
 

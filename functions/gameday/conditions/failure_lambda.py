@@ -1,11 +1,13 @@
-"""The configuration formats of failure-lambda, checked by that library's own rules.
+"""The configuration formats of failure-lambda and chaos-lambda, checked by their own rules.
 
-The library drops what it does not understand and says so, at most, in a log line of the
-target: a fault that never happens. So everything it would drop is refused here, with the
-reason. Rules of 0.4.4: `lib/failure.js`; of 1.0.0: `src/config.ts` (`validateFlagValue`,
-`parseFlags`).
+The first drops what it does not understand and says so, at most, in a log line of the target: a
+fault that never happens. The second breaks the application by it. So everything that they would
+drop or break on is refused here, with the reason. Rules of failure-lambda 0.4.4:
+`lib/failure.js`; of 1.0.0: `src/config.ts` (`validateFlagValue`, `parseFlags`); of chaos-lambda
+0.3: `chaos_lambda/__init__.py`.
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeIs
 
+from gameday.conditions.kind import Effect, Reach
 from gameday.errors import Fault
 
 Configuration = Mapping[str, Any]
@@ -240,6 +243,14 @@ def check_0(configuration: Configuration) -> None:
         )
     if not configuration.get("rate"):
         faults.append(Fault("rate", "must be more than 0: without it the library never injects"))
+    if named == "denylist" and configuration.get("rate") not in (1, None):
+        faults.append(
+            Fault(
+                "rate",
+                "must be 1 for denylist: after the first hit the library denies every call",
+                configuration.get("rate"),
+            )
+        )
     if named == "latency" and "minLatency" not in configuration:
         faults.append(Fault("minLatency", "is missing: the library makes NaN of it, so no latency"))
     low, high = configuration.get("minLatency"), configuration.get("maxLatency")
@@ -287,17 +298,134 @@ def rests_0(configuration: Configuration) -> bool:
     return isinstance(configuration.get("isEnabled"), bool)
 
 
-@dataclass(frozen=True)
-class Effect:
-    """What a mode promises: on which share of the requests, and what is seen of it from outside.
+_CHAOS_MODES: Mapping[str, str] = {
+    "latency": "delay",
+    "exception": "exception_msg",
+    "status_code": "error_code",
+}
+_CHAOS: Mapping[str, _Check] = {
+    "is_enabled": _boolean,
+    "fault_type": _text,
+    "rate": _number(0, 1),
+    "delay": _integer(0, 900_000),
+    "error_code": _integer(100, 599),
+    "exception_msg": _text,
+}
+_CHAOS_DEFAULTS = {"delay": 0, "error_code": 500, "exception_msg": "Injected exception"}
 
-    `share` is None where a rule on the event decides. `statuses` are those of its answers, and
-    `floor_ms` is the latency that each has at least.
+
+def check_chaos(configuration: Configuration) -> None:
+    """Refuse a configuration of chaos-lambda that does nothing, or breaks the application.
+
+    Raises:
+        Unusable: with every fault, `field` relative to the configuration.
     """
+    faults = list(_attribute_faults("", configuration, _CHAOS))
+    named, rate = configuration.get("fault_type"), configuration.get("rate")
+    needed = _CHAOS_MODES.get(named) if isinstance(named, str) else None
+    if needed is None:
+        faults.append(Fault("fault_type", f"must be one of {', '.join(_CHAOS_MODES)}", named))
+    elif needed not in configuration:
+        faults.append(Fault(needed, f"is missing: {named} needs it"))
+    if configuration.get("is_enabled") is not True:
+        faults.append(
+            Fault("is_enabled", "must be true, else nothing is on", configuration.get("is_enabled"))
+        )
+    if not rate:
+        faults.append(Fault("rate", "must be more than 0: without it the application breaks"))
+    elif named == "status_code" and rate != 1:
+        faults.append(
+            Fault("rate", "must be 1 for status_code: a miss runs the handler twice", rate)
+        )
+    if faults:
+        raise Unusable(faults)
 
-    share: float | None
-    statuses: tuple[int, ...] = ()
-    floor_ms: float = 0.0
+
+def modes_chaos(configuration: Configuration) -> tuple[str, ...]:
+    """The mode that a configuration of chaos-lambda injects, or none."""
+    mode = configuration.get("fault_type")
+    on = configuration.get("is_enabled") is True
+    return (mode,) if on and isinstance(mode, str) and mode in _CHAOS_MODES else ()
+
+
+def complete_chaos(configuration: Configuration) -> dict[str, Any]:
+    """The configuration with all six keys: the library breaks the application without them."""
+    return {**_CHAOS_DEFAULTS, **configuration}
+
+
+def rests_chaos(configuration: Configuration) -> bool:
+    """Whether it is one of chaos-lambda: without is_enabled the library raises KeyError."""
+    return isinstance(configuration.get("is_enabled"), bool)
+
+
+def reach_1(configuration: Configuration) -> Reach:
+    """The largest share and the longest latency of a 1.x configuration."""
+    flags = [configuration[mode] for mode in modes_1(configuration)]
+    latencies = [flag.get(name, 0) for flag in flags for name in ("min_latency", "max_latency")]
+    return Reach(
+        percentage=max((flag.get("percentage", 100) for flag in flags), default=0),
+        latency_ms=max(latencies, default=0),
+    )
+
+
+def reach_0(configuration: Configuration) -> Reach:
+    """The share and the latency of a 0.x configuration."""
+    slow = configuration.get("failureMode") == "latency"
+    return Reach(
+        percentage=100 * configuration["rate"],
+        latency_ms=configuration["maxLatency"] if slow else 0,
+    )
+
+
+def reach_chaos(configuration: Configuration) -> Reach:
+    """The share and the latency of a configuration of chaos-lambda."""
+    slow = configuration.get("fault_type") == "latency"
+    return Reach(
+        percentage=100 * configuration["rate"], latency_ms=configuration["delay"] if slow else 0
+    )
+
+
+def resting_faults(
+    where: str, format_: "Format", modes: tuple[str, ...], content: bytes, *, ours: bool
+) -> list[str]:
+    """Why a condition of these modes may not start from this resting configuration.
+
+    `ours` tells that the target has our injector and not the library itself: failure-lambda 1.0
+    leaves hosts denied and the disk full in warm instances once every flag is off (its wrapper
+    clears them only while one is enabled), unless what it rests on drains: a flag at 0 percent.
+    """
+    rules = RULES[format_]
+    if not content:
+        return [
+            f"{where} has no resting configuration: deploy one in which every mode is off first"
+        ]
+    try:
+        resting = json.loads(content)
+        injected = rules.modes(resting)
+        readable = rules.rests(resting)
+    except (ValueError, AttributeError):
+        readable = False
+    if not readable:
+        return [f"the resting configuration of {where} is no {format_} document: mend it"]
+    if injected:
+        return [
+            f"{where} already injects {', '.join(injected)}: deploy a configuration that is off"
+        ]
+    leaks = sorted({"denylist", "diskspace"} & set(modes))
+    if format_ is Format.FAILURE_LAMBDA_1 and leaks and not ours and not _drains(resting):
+        return [
+            f"failure-lambda 1.0 would leave {', '.join(leaks)} on in warm instances: let {where} "
+            'rest on a flag that is enabled at 0 percent, such as {"latency": {"enabled": true, '
+            '"percentage": 0}}'
+        ]
+    return []
+
+
+def _drains(resting: Configuration) -> bool:
+    return any(
+        isinstance(flag := resting.get(mode), dict) and flag.get("enabled") is True
+        for mode in MODES_1
+    )
 
 
 _ENDS_THE_REQUEST = ("timeout", "statuscode", "exception")
@@ -334,6 +462,18 @@ def effects_0(configuration: Configuration) -> dict[str, Effect]:
     }
 
 
+def effects_chaos(configuration: Configuration) -> dict[str, Effect]:
+    """What the mode of a configuration of chaos-lambda promises."""
+    return {
+        mode: Effect(
+            share=float(configuration["rate"]),
+            statuses=_statuses(mode.replace("_", ""), configuration.get("error_code", 0)),
+            floor_ms=float(configuration["delay"]) if mode == "latency" else 0.0,
+        )
+        for mode in modes_chaos(configuration)
+    }
+
+
 def _statuses(mode: str, status_code: int) -> tuple[int, ...]:
     """The statuses of a mode's answers; whatever stands before a function makes 5xx of errors."""
     if mode == "statuscode":
@@ -342,10 +482,11 @@ def _statuses(mode: str, status_code: int) -> tuple[int, ...]:
 
 
 class Format(StrEnum):
-    """Which of the two incompatible formats the target reads; the other one does nothing there."""
+    """Which of the incompatible formats the target reads; another one does nothing there."""
 
     FAILURE_LAMBDA_0 = "failure-lambda-0"
     FAILURE_LAMBDA_1 = "failure-lambda-1"
+    CHAOS_LAMBDA_0_3 = "chaos-lambda-0.3"
 
 
 @dataclass(frozen=True)
@@ -356,10 +497,14 @@ class Rules:
     modes: Callable[[Configuration], tuple[str, ...]]
     complete: Callable[[Configuration], dict[str, Any]]
     rests: Callable[[Configuration], bool]
+    reach: Callable[[Configuration], Reach]
     effects: Callable[[Configuration], dict[str, Effect]]
 
 
 RULES: Mapping[Format, Rules] = {
-    Format.FAILURE_LAMBDA_0: Rules(check_0, modes_0, complete_0, rests_0, effects_0),
-    Format.FAILURE_LAMBDA_1: Rules(check_1, modes_1, complete_1, rests_1, effects_1),
+    Format.FAILURE_LAMBDA_0: Rules(check_0, modes_0, complete_0, rests_0, reach_0, effects_0),
+    Format.FAILURE_LAMBDA_1: Rules(check_1, modes_1, complete_1, rests_1, reach_1, effects_1),
+    Format.CHAOS_LAMBDA_0_3: Rules(
+        check_chaos, modes_chaos, complete_chaos, rests_chaos, reach_chaos, effects_chaos
+    ),
 }
