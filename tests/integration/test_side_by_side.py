@@ -74,11 +74,13 @@ class Seen:
     state: str
     was_on: bool
     armed: bool
+    seconds: float
     left: tuple[str, ...]
 
     def __str__(self) -> str:
         on = ", condition on" if self.was_on else ""
-        end = f"{self.execution.status}, {', '.join(self.left) or 'restored'}"
+        left = ", ".join(self.left) or f"restored {self.seconds:.1f} s later"
+        end = f"{self.execution.status}, {left}"
         return f"{self.fate.death} in {self.state}{on}: {end}"
 
 
@@ -119,8 +121,10 @@ class _Field:
             execution.wait_for(fate.state)
             time.sleep(fate.seconds)
         state, served = execution.entered()[-1], self.gameday.served(target)
+        died_at = time.monotonic()
         self._die(fate.death, execution, guardrail)
         execution.wait()
+        left = tuple(self._left(execution, target))
         return Seen(
             fate=fate,
             execution=execution,
@@ -128,7 +132,8 @@ class _Field:
             state=state,
             was_on=served != OFF,
             armed="experiment" in execution.record(),
-            left=tuple(self._left(execution, target)),
+            seconds=time.monotonic() - died_at,
+            left=left,
         )
 
     def _die(self, death: Death, execution: Execution, guardrail: str) -> None:
