@@ -69,8 +69,10 @@ CLIENTS = {
 
 
 @pytest.fixture(autouse=True)
-def account() -> Iterator[None]:
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One function with its role, and one parameter."""
+    # An update of a function is still under way when the answer comes, but not for half a second.
+    monkeypatch.setattr(lambda_svc, "_LAMBDA_STATE_TRANSITION_DELAY", 0.05)
     CLIENTS["iam"].create_role(RoleName="shop-role", AssumeRolePolicyDocument="{}")
     CLIENTS["lambda"].create_function(
         FunctionName="shop",
