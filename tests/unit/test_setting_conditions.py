@@ -178,6 +178,22 @@ def test_a_run_that_is_stopped_meanwhile_undoes_its_change(each: Case) -> None:
     assert each.kind.read(target) == target.before
 
 
+def test_a_run_that_is_stopped_before_its_change_can_be_seen_undoes_it(
+    each: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = each.target()
+
+    def remember(change: Change) -> None:
+        if each.kind.read(target) == change.value:
+            monkeypatch.setattr(type(each.kind), "read", lambda *_: target.before)
+            raise RunStopped("stopped meanwhile")
+
+    with pytest.raises(RunStopped):
+        each.kind.enable(each.condition, target, RUN, EXPIRES_AT, None, remember)
+    monkeypatch.undo()
+    assert each.kind.read(target) == target.before
+
+
 def test_enabling_again_after_a_lost_answer_goes_on(each: Case) -> None:
     target = each.target()
     change = each.enable(target)
