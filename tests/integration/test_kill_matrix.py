@@ -20,7 +20,7 @@ from tests.integration.runs import Gameday
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
 EVERY = {cell for cell in CELLS if cell.can_happen}
-_LANES_OF_ALL, _LANES_OF_QUICK = 5, 3
+_LANES_OF_ALL, _LANES_OF_QUICK = 8, 3
 _LIMIT_SECONDS = 3600.0
 
 type Matrix = Mapping[Cell, Future[Seen]]
