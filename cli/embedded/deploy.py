@@ -94,6 +94,14 @@ def deploy_application(aws: EmbeddedAws, say: Say) -> str:
     return where.outputs(where.application_stack)["Application"]
 
 
+def deploy_template(
+    aws: EmbeddedAws, say: Say, stack: str, template: str, parameters: Mapping[str, str]
+) -> dict[str, str]:
+    """Build and deploy any other template of the project; return the outputs of its stack."""
+    _deploy(aws, say, stack, _built(stack, template), parameters)
+    return account(aws).outputs(stack)
+
+
 def deploy_gameday(
     aws: EmbeddedAws,
     say: Say,
