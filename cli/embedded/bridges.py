@@ -1213,11 +1213,11 @@ def _record_request(
 
 
 def authorization() -> None:
-    """A schedule is authorized in its group, a bus under its own name, and with their conditions.
+    """Each call is authorized for what it is about, and with its conditions.
 
-    The emulator authorizes every schedule as one of the default group and DescribeEventBus as a
-    rule, and has no condition keys of EventBridge and CloudWatch.
-    Source: service-authorization/latest/reference: scheduler, events, cloudwatch.
+    The emulator authorizes every schedule as one of the default group, DescribeEventBus as a rule
+    and GetParameters for no parameter, and has no condition keys of EventBridge and CloudWatch.
+    Source: service-authorization/latest/reference: scheduler, events, systems manager, cloudwatch.
     """
 
     @_replace(iam_actions, "extract_resource_arn")
@@ -1228,6 +1228,10 @@ def authorization() -> None:
             asked = {**{name: _first(value) for name, value in query.items()}, **_json_object(body)}
             group = asked.get("GroupName") or asked.get("groupName") or "default"
             return arn.replace(":schedule/default/", f":schedule/{group}/")
+        if headers.get("x-amz-target", "").endswith(".GetParameters"):
+            # It takes one resource for each call: of several parameters the first.
+            (name, *_) = _json_object(body).get("Names") or [""]
+            return f"arn:aws:ssm:{region}:{account}:parameter/{name.removeprefix('/')}"
         if headers.get("x-amz-target", "").endswith(".DescribeEventBus"):
             name = _json_object(body).get("Name") or "default"
             return f"arn:aws:events:{region}:{account}:event-bus/{name.rpartition('/')[2]}"

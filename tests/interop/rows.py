@@ -38,6 +38,9 @@ class Answer:
         return (self.body or {}).get(key)
 
 
+_SLOW_MS = 800
+"""More than a busy machine makes of an answer."""
+
 Seen = Callable[[Answer, Answer], bool]
 """Whether an answer shows the condition; beside it the answer before."""
 
@@ -61,7 +64,7 @@ class Row:
 
 
 def _slower(answer: Answer, _: Answer) -> bool:
-    return answer.status == 200 and answer.ms >= 300
+    return answer.status == 200 and answer.ms >= _SLOW_MS
 
 
 def _status(*statuses: int) -> Seen:
@@ -80,15 +83,15 @@ _BROKEN = _status(500, 502)
 _DENY = ["dynamodb.*.amazonaws.com"]
 
 _ZERO: dict[str, tuple[str, Json, Seen, str]] = {
-    "latency": (LATENCY, {"minLatency": 300, "maxLatency": 400}, _slower, ""),
+    "latency": (LATENCY, {"minLatency": _SLOW_MS, "maxLatency": 900}, _slower, ""),
     "exception": (ERRORS, {"exceptionMsg": "injected"}, _BROKEN, ""),
     "statuscode": (ERRORS, {"statusCode": 404}, _status(404), ""),
     "diskspace": (DISK, {"diskSpace": 1}, _more_files, "its files stay in /tmp, by the library"),
     "denylist": (DOWNSTREAM, {"denylist": _DENY}, _status(503), ""),
 }
 _ONE: dict[str, tuple[str, Json, Seen, str]] = {
-    "latency": (LATENCY, {"min_latency": 300, "max_latency": 400}, _slower, ""),
-    "timeout": (LATENCY, {"timeout_buffer_ms": 19_000}, lambda a, _: a.ms >= 800, ""),
+    "latency": (LATENCY, {"min_latency": _SLOW_MS, "max_latency": 900}, _slower, ""),
+    "timeout": (LATENCY, {"timeout_buffer_ms": 19_000}, lambda a, _: a.ms >= _SLOW_MS, ""),
     "exception": (ERRORS, {"exception_msg": "injected"}, _BROKEN, ""),
     "statuscode": (ERRORS, {"status_code": 404}, _status(404), ""),
     "corruption": (ERRORS, {"body": '{"corrupt": true}'}, _is("corrupt", True), ""),
@@ -96,7 +99,7 @@ _ONE: dict[str, tuple[str, Json, Seen, str]] = {
     "denylist": (DOWNSTREAM, {"deny_list": _DENY}, _status(503), ""),
 }
 _CHAOS: dict[str, tuple[str, Json, Seen, str]] = {
-    "latency": (LATENCY, {"delay": 350}, _slower, ""),
+    "latency": (LATENCY, {"delay": _SLOW_MS}, _slower, ""),
     "exception": (ERRORS, {"exception_msg": "injected"}, _BROKEN, ""),
     "status_code": (ERRORS, {"error_code": 404}, _status(404), "the handler runs all the same"),
 }
@@ -208,7 +211,7 @@ ROWS: tuple[Row, ...] = (
             "kind": "flag",
             **_profile("modes"),
             "flag": "latency",
-            "attributes": {"percentage": 100, "min_latency": 300, "max_latency": 400},
+            "attributes": {"percentage": 100, "min_latency": _SLOW_MS, "max_latency": 900},
         },
         AGENT_POLL_SECONDS + 2,
     ),
@@ -224,14 +227,6 @@ ROWS: tuple[Row, ...] = (
             "resources": ["*"],
             **_evidence("Plain"),
         },
-    ),
-    _plain(
-        CONFIGURATION,
-        "the function's configuration",
-        "timeout_seconds",
-        _BROKEN,
-        {"kind": "configuration", "timeout_seconds": 1},
-        query="?wait=1.3",
     ),
     _plain(
         CONFIGURATION,
@@ -262,6 +257,14 @@ ROWS: tuple[Row, ...] = (
         _is("flag", True),
         {"kind": "flag", **_profile("features"), "flag": "discount"},
         propagation_seconds=AGENT_POLL_SECONDS + 2,
+    ),
+    _plain(
+        CONFIGURATION,
+        "the function's configuration",
+        "timeout_seconds",
+        _BROKEN,
+        {"kind": "configuration", "timeout_seconds": 1},
+        query="?wait=1.3",
     ),
 )
 

@@ -16,6 +16,7 @@ from tests.interop.rows import ROWS, Row, written
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "conditions-measured.md"
 _TOGETHER = 4  # more runs at once make each other's targets slow
+_ATTEMPTS = 3
 _LIMIT_SECONDS = 1800.0
 
 type Outcomes = Mapping[Row, Future[Outcome]]
@@ -32,7 +33,7 @@ def outcomes(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Outcomes]:
         for row in rows:
             if row.function == function:
                 try:
-                    futures[row].set_result(lab.run(row))
+                    futures[row].set_result(_decided(lab, row))
                 except Exception as failure:
                     futures[row].set_exception(failure)
 
@@ -43,6 +44,15 @@ def outcomes(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Outcomes]:
     if len(rows) == len(ROWS):
         ended = [future.result() for future in futures.values() if not future.exception()]
         DOCUMENT.write_text(written([outcome.measured() for outcome in ended]))
+
+
+def _decided(lab: Lab, row: Row) -> Outcome:
+    """The outcome of a run that could decide: a busy machine is late, and its run is doubted."""
+    for _ in range(_ATTEMPTS):
+        outcome = lab.run(row)
+        if outcome.verdict["verdict"] != "INCONCLUSIVE":
+            break
+    return outcome
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str, scope="session")

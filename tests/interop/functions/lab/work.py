@@ -1,5 +1,6 @@
 """The handler that all have: it asks DynamoDB, and tells what a condition may have changed."""
 
+import functools
 import json
 import logging
 import os
@@ -14,12 +15,15 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-logging.getLogger().setLevel(logging.INFO)  # chaos-lambda tells of what it does at this level
+# chaos-lambda tells at this level what it does. The runtime has a handler, the embedded AWS none.
+logging.basicConfig()
+logging.getLogger().setLevel(logging.INFO)
 
-_dynamodb = boto3.client(
-    "dynamodb",
-    config=Config(connect_timeout=0.5, read_timeout=0.5, retries={"total_max_attempts": 1}),
-)
+
+@functools.cache
+def _dynamodb() -> Any:  # only who gets as far as this pays for it
+    config = Config(connect_timeout=0.5, read_timeout=0.5, retries={"total_max_attempts": 1})
+    return boto3.client("dynamodb", config=config)
 
 
 def answer(event: Mapping[str, Any], context: Any) -> dict[str, object]:
@@ -29,7 +33,7 @@ def answer(event: Mapping[str, Any], context: Any) -> dict[str, object]:
     """
     time.sleep(float((event.get("queryStringParameters") or {}).get("wait", 0)))
     try:
-        _dynamodb.get_item(TableName=os.environ["TABLE_NAME"], Key={"id": {"N": "1"}})
+        _dynamodb().get_item(TableName=os.environ["TABLE_NAME"], Key={"id": {"N": "1"}})
     except (BotoCoreError, ClientError) as error:
         print(f"DynamoDB failed: {error}")
         return {"statusCode": 503, "body": "{}"}
