@@ -161,6 +161,10 @@ def test_a_mode_of_failure_lambda_may_be_a_flag(shop: Shop) -> None:
         ({"flag": "varied"}, "has variants"),
         ({"attributes": {"unknown": 1}}, "has no attribute unknown"),
         ({"enabled": False}, "is so already"),
+        (
+            {"flag": "latency", "attributes": {"min_latency": 0, "max_latency": 9}},
+            "has percentage stored: name that in attributes, too",
+        ),
     ],
 )
 def test_what_a_run_cannot_set_is_refused(shop: Shop, changes: dict[str, Any], reason: str) -> None:
@@ -186,6 +190,11 @@ def test_what_failure_lambda_would_drop_is_refused(attributes: dict[str, Any], f
     with pytest.raises(InvalidExperiment) as refused:
         condition(LATENCY | {"attributes": LATENCY["attributes"] | attributes})
     assert field in {fault.field for fault in refused.value.faults}
+
+
+def test_a_mode_of_failure_lambda_names_what_it_needs() -> None:
+    with pytest.raises(InvalidExperiment, match=r"latency\.max_latency"):
+        condition({name: value for name, value in LATENCY.items() if name != "attributes"})
 
 
 def test_the_proof_of_a_mode_is_the_injectors_and_of_another_flag_the_invocations() -> None:
