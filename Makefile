@@ -51,7 +51,8 @@ check: $(READY) ## Format, lint, types and templates.
 	$(BIN)/mypy
 	$(BIN)/sam validate --lint --template template.yaml
 	$(BIN)/sam validate --lint --template sample_app/template.yaml
-	$(BIN)/cfn-lint template.yaml sample_app/template.yaml sample_app/subscribers.yaml
+	$(BIN)/cfn-lint template.yaml sample_app/template.yaml sample_app/subscribers.yaml \
+	  tests/interop/template.yaml
 
 security: $(READY) $(SECURITY_READY) ## What checkov finds in the templates, but for the exceptions.
 	$(BIN)/pytest tests/security
@@ -80,6 +81,7 @@ kill-matrix: $(READY) ## Let a run die in every state in every way; writes docs/
 	$(BIN)/pytest tests/integration/test_kill_matrix.py --all-kill-points
 
 interop: $(READY) ## Run every condition on every system that obeys it; writes docs/conditions-measured.md.
+	@command -v npm >/dev/null || { echo "Node and npm are needed: failure-lambda is theirs."; exit 1; }
 	$(BIN)/pytest tests/interop
 
 injector-test: ## The injector's tests on another Python: make injector-test OTHER=python3.12

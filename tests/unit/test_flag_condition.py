@@ -173,6 +173,34 @@ def test_what_a_run_cannot_set_is_refused(shop: Shop, changes: dict[str, Any], r
     assert reason in str(refused.value)
 
 
+DENYLIST = CHECKOUT | {"flag": "denylist", "attributes": {"deny_list": ["dynamodb"]}}
+DENIABLE: dict[str, Any] = STORED | {
+    "flags": STORED["flags"] | {"denylist": {"name": "Denylist", "attributes": {"deny_list": {}}}}
+}
+
+
+@pytest.mark.parametrize(
+    ("latency", "evidence", "refused"),
+    [
+        ({"enabled": False}, {"namespace": "Shop", "name": "Injected"}, "would leave denylist on"),
+        ({"enabled": False}, None, None),
+        ({"enabled": True, "percentage": 0}, {"namespace": "Shop", "name": "Injected"}, None),
+        ({"enabled": True, "percentage": 1, "max_latency": 1}, None, "already injects latency"),
+    ],
+)
+def test_what_a_library_rests_on_is_looked_at_in_flags_too(
+    latency: dict[str, Any], evidence: dict[str, str] | None, refused: str | None
+) -> None:
+    shop = Shop(stored=DENIABLE | {"values": {"latency": latency}})
+    faults = ""
+    try:
+        shop.kind.examine(condition(DENYLIST | {"evidence": evidence}))
+    except RunRefused as error:
+        faults = str(error)
+    assert (refused or "") in faults
+    assert bool(faults) == bool(refused)
+
+
 def test_a_freeform_profile_is_refused() -> None:
     with pytest.raises(RunRefused, match=r"no AWS\.AppConfig\.FeatureFlags profile"):
         Shop("AWS.Freeform").kind.examine(condition(CHECKOUT))

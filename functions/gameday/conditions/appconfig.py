@@ -199,6 +199,9 @@ class FlagCondition(_Profile):
             ]
         if {**now, "enabled": self.enabled, **self._values} == {"enabled": False, **now}:
             return [f"flag {self.flag!r} of {where} is so already: it would change nothing"]
+        if self.flag in MODES_1 and self.enabled:
+            ours = self.evidence is None
+            return resting_faults(where, Format.FAILURE_LAMBDA_1, self.modes, served, ours=ours)
         return []
 
 

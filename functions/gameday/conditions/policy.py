@@ -53,6 +53,13 @@ class PolicyCondition(kind.Condition):
         """See `kind.Condition`."""
         return ("policy",)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """See `kind.Condition`."""
+        return (
+            f"whatever else has the role {self.role!r} is denied the same as {self.function!r}",
+        )
+
 
 @dataclass(frozen=True)
 class Policy(Setting):
