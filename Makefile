@@ -10,6 +10,7 @@ SECURITY_READY := .venv-security/ready
 CHAOSTOOLKIT_READY := .venv-chaostoolkit/ready
 STACK ?= gameday
 SEED ?= 1
+UNIT := $(addprefix tests/,unit steps statemachine template house interleavings)
 
 export SAM_CLI_TELEMETRY := 0
 
@@ -66,7 +67,7 @@ $(SECURITY_READY): tests/security/requirements.txt
 	@touch $@
 
 unit: $(READY) ## The tests that need nothing started.
-	$(BIN)/pytest tests/unit tests/steps tests/statemachine tests/template tests/house tests/interleavings
+	$(BIN)/pytest --numprocesses auto --dist worksteal $(UNIT)
 
 interleavings: $(READY) ## Try many orders of everything that may happen inside of the steps.
 	INTERLEAVINGS=3000 $(BIN)/pytest tests/interleavings

@@ -466,6 +466,8 @@ class Execution:
             details: Json = next((v for k, v in event.items() if k.endswith("EventDetails")), {})
             told = {k: v for k, v in details.items() if k in ("name", "error", "cause")}
             lines.append(f"  {event['timestamp']:%H:%M:%S} {event['type']} {told or ''}")
+        facts = self.record().items()
+        lines += [f"  {name}: {value}" for name, value in sorted(facts) if name != "experiment"]
         return "\n".join(lines)
 
 

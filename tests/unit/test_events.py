@@ -13,7 +13,7 @@ from gameday.errors import InvalidExperiment
 from gameday.experiment import Experiment, parse, resolve
 from gameday.judge import Verdict
 from gameday.observations import Failure
-from gameday.verdict import DETAIL_TYPE, SOURCE, detail
+from gameday.verdict import DETAIL_TYPE, SOURCE, detail, lines
 from tests.unit.fakes import (
     EVENTS,
     OUTPUTS,
@@ -229,6 +229,7 @@ SCHEMA = read("verdict.schema.json")
 VERDICT = Draft202012Validator(SCHEMA)
 EXPERIMENT = Draft202012Validator(read("experiment.schema.json"))
 SAMPLE: dict[str, Any] = read("verdict.json")
+README = (EVENTS.parent / "README.md").read_text(encoding="utf-8")
 
 type Path = tuple[str | int, ...]
 
@@ -486,3 +487,8 @@ def test_a_run_that_was_cut_short_does_not_fail(status: str) -> None:
     cut_short = _replaced(("detail", "status"), status)
     cut_short["detail"]["verdict"] = "FAILED"
     assert not VERDICT.is_valid(cut_short)
+
+
+def test_the_readme_shows_the_same_verdict() -> None:
+    _, *shown, _, _ = lines(SAMPLE["detail"])
+    assert f"\nPASSED {SAMPLE['detail']['objective']}\n{'\n'.join(shown)}\n```" in README

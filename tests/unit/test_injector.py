@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -321,10 +322,12 @@ def test_more_disk_space_than_there_is_fills_the_disk(
     assert [line["filled_mb"] for line in evidence(capsys)] == [5]
 
 
-def test_disk_space_leaves_no_file_by_which_it_could_stay(deploy: Deploy) -> None:
+def test_disk_space_leaves_no_file_by_which_it_could_stay(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     deploy(on("diskspace", disk_space=1))
-    before = set(os.listdir(disk.FOLDER))
-    assert invoke(handler=lambda *_: set(os.listdir(disk.FOLDER)) - before) == set()
+    monkeypatch.setattr(disk, "FOLDER", str(tmp_path))
+    assert invoke(handler=lambda *_: (held_mb(), os.listdir(tmp_path))) == (1, [])
 
 
 def test_a_disk_that_cannot_be_filled_does_not_break_the_handler(

@@ -69,8 +69,10 @@ CLIENTS = {
 
 
 @pytest.fixture(autouse=True)
-def account() -> Iterator[None]:
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One function with its role, and one parameter."""
+    # An update of a function is still under way when the answer comes, but not for half a second.
+    monkeypatch.setattr(lambda_svc, "_LAMBDA_STATE_TRANSITION_DELAY", 0.05)
     CLIENTS["iam"].create_role(RoleName="shop-role", AssumeRolePolicyDocument="{}")
     CLIENTS["lambda"].create_function(
         FunctionName="shop",
@@ -173,6 +175,22 @@ def test_a_run_that_is_stopped_meanwhile_undoes_its_change(each: Case) -> None:
 
     with pytest.raises(RunStopped):
         each.kind.enable(each.condition, target, RUN, EXPIRES_AT, None, remember)
+    assert each.kind.read(target) == target.before
+
+
+def test_a_run_that_is_stopped_before_its_change_can_be_seen_undoes_it(
+    each: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = each.target()
+
+    def remember(change: Change) -> None:
+        if each.kind.read(target) == change.value:
+            monkeypatch.setattr(type(each.kind), "read", lambda *_: target.before)
+            raise RunStopped("stopped meanwhile")
+
+    with pytest.raises(RunStopped):
+        each.kind.enable(each.condition, target, RUN, EXPIRES_AT, None, remember)
+    monkeypatch.undo()
     assert each.kind.read(target) == target.before
 
 

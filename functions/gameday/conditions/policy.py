@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -114,7 +115,8 @@ class Policy(Setting):
     def write(self, target: Target, value: str | None) -> None:
         """See `Setting`."""
         if value is None:
-            self.iam.delete_role_policy(RoleName=_role(target), PolicyName=POLICY_NAME)
+            with suppress(self.iam.exceptions.NoSuchEntityException):
+                self.iam.delete_role_policy(RoleName=_role(target), PolicyName=POLICY_NAME)
         else:
             self.iam.put_role_policy(
                 RoleName=_role(target), PolicyName=POLICY_NAME, PolicyDocument=value

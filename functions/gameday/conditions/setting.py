@@ -105,7 +105,9 @@ class Setting(ABC):
         try:  # an undo that came before the change saw nothing to undo: it is ours
             remember(change)
         except RunStopped:
-            self.disable(target, change, run_id, notice=lambda _: None)
+            # What was just written may not be seen yet (IAM is eventually consistent).
+            if self.read(target) in (change.value, target.before):
+                self._restore(target)
             raise
         for _ in polls(self.timeout_seconds):
             if self.read(target) == change.value:
@@ -129,6 +131,9 @@ class Setting(ABC):
                 f"somebody else changed {target.name} during the run: it is not ours to restore"
             )
         notice(ON)
+        self._restore(target)
+
+    def _restore(self, target: Target) -> None:
         self.write(target, target.before)
         for _ in polls(self.timeout_seconds):
             if self.read(target) == target.before:
