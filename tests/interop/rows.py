@@ -324,7 +324,8 @@ itself where one is named. Beside the run's own load a probe asks the function t
 - **Effect**: the probe's median answer before, and under the condition.
 - **On**: seconds from entering Enable condition until every probe sees the condition.
 - **Off**: seconds from entering Disable condition until none does any more.
-- **Evidence**: the metric by which the run knew, and what it counted in its measured window.
+- **Evidence**: the metric by which the run knew, and what it counted in the minute of its window,
+  probe and warm-up included.
 
 After every run the switch was as it had been before.
 
