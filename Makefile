@@ -14,7 +14,7 @@ UNIT := $(addprefix tests/,unit steps statemachine template house interleavings)
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run conditions conditions-off test pr check security unit integration interleavings side-by-side kill-matrix injector-test format lock injector-bench alarm-bench judge-bench clean
+.PHONY: help setup demo run conditions conditions-off test pr check security unit integration interleavings side-by-side kill-matrix interop injector-test format lock injector-bench alarm-bench judge-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -52,7 +52,8 @@ check: $(READY) ## Format, lint, types and templates.
 	$(BIN)/mypy
 	$(BIN)/sam validate --lint --template template.yaml
 	$(BIN)/sam validate --lint --template sample_app/template.yaml
-	$(BIN)/cfn-lint template.yaml sample_app/template.yaml sample_app/subscribers.yaml
+	$(BIN)/cfn-lint template.yaml sample_app/template.yaml sample_app/subscribers.yaml \
+	  tests/interop/template.yaml
 
 security: $(READY) $(SECURITY_READY) ## What checkov finds in the templates, but for the exceptions.
 	$(BIN)/pytest tests/security
@@ -79,6 +80,10 @@ side-by-side: $(READY) ## Fifty runs on fifty targets that die at random (SEED s
 
 kill-matrix: $(READY) ## Let a run die in every state in every way; writes docs/kill-matrix.md.
 	$(BIN)/pytest tests/integration/test_kill_matrix.py --all-kill-points
+
+interop: $(READY) ## Run every condition on every system that obeys it; writes docs/conditions-measured.md.
+	@command -v npm >/dev/null || { echo "Node and npm are needed: failure-lambda is theirs."; exit 1; }
+	$(BIN)/pytest tests/interop
 
 injector-test: ## The injector's tests on another Python: make injector-test OTHER=python3.12
 	@test -n "$(OTHER)" || { echo "Say which: make injector-test OTHER=python3.12"; exit 3; }
@@ -115,6 +120,11 @@ lock: $(READY) ## Lock the dependencies anew, with hashes and without the addres
 	  --no-header --no-annotate --quiet --upgrade --output-file tests/security/requirements.txt
 	$(BIN)/uv pip compile --group pyproject.toml:chaostoolkit --python-version 3.13 --generate-hashes \
 	  --no-header --no-annotate --quiet --upgrade --output-file benchmarks/chaostoolkit.txt
+	printf '%s\n' 'chaos-lambda==0.3' 'ssm-cache<3' | $(BIN)/uv pip compile - --python-version 3.13 \
+	  --generate-hashes --no-header --no-annotate --quiet --upgrade \
+	  --output-file tests/interop/libraries/python/requirements.txt
+	npm install --prefix tests/interop/libraries/node --package-lock-only \
+	  --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean: ## Remove everything that was made.
 	rm -rf .venv .venv-chaostoolkit .venv-security .aws-sam .gameday out

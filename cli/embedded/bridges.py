@@ -33,6 +33,7 @@ from uuid import UUID, uuid4
 from ministack.core import iam_actions, lambda_runtime, responses
 from ministack.services import apigateway_v1, appconfig, eventbridge, lambda_svc, sns, sqs
 from ministack.services import cloudwatch as metrics
+from ministack.services import cloudwatch_logs as logs
 from ministack.services import stepfunctions as states
 from ministack.services.cloudformation import provisioners
 
@@ -72,6 +73,7 @@ def install() -> None:
         log_lines,
         lambda_metrics,
         embedded_metric_format,
+        metric_filters,
         asynchronous_invocation,
         throttling,
         dead_letters,
@@ -968,6 +970,43 @@ def _extract_metrics(line: str) -> None:
         metrics.logger.warning("no metrics in %s", line)
 
 
+def metric_filters() -> None:
+    """A metric filter makes a metric of the lines that a function logs, if it looks for words.
+
+    The emulator only keeps the filter. Here each line counts that holds all of the pattern's terms,
+    each a word or quoted text; any other pattern is refused. Source:
+    AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html.
+    """
+
+    @_replace(logs, "_put_metric_filter")
+    def put(original: Json, request: Json) -> Json:
+        if cloudwatch.terms(request.get("filterPattern", "")) is None:
+            message = "The embedded AWS has metric filters of plain terms only."
+            return responses.error_response_json("InvalidParameterException", message, 400)
+        return original(request)
+
+    @_replace(lambda_svc, "_emit_lambda_logs")
+    def emit(
+        original: Json, function: Json, request: str, text: str, *args: Json, **kw: Json
+    ) -> None:
+        original(function, request, text, *args, **kw)
+        config = function.get("config") or function
+        group = (config.get("LoggingConfig") or {}).get("LogGroup")
+        group = group or f"/aws/lambda/{config['FunctionName']}"
+        for (of_group, _), found in list(logs._metric_filters.items()):
+            if of_group == group:
+                _count_lines(found, text)
+
+
+def _count_lines(found: Json, text: str) -> None:
+    terms = cloudwatch.terms(found["filterPattern"]) or ()
+    count = sum(all(term in line for term in terms) for line in text.splitlines())
+    for transformation in found["metricTransformations"] if count else ():
+        value = (count * float(transformation["metricValue"]), "None")
+        name, namespace = transformation["metricName"], transformation["metricNamespace"]
+        _record(namespace, {}, {name: value}, time.time())
+
+
 def asynchronous_invocation() -> None:
     """EventBridge and Scheduler invoke a function asynchronously.
 
@@ -1174,11 +1213,11 @@ def _record_request(
 
 
 def authorization() -> None:
-    """A schedule is authorized in its group, a bus under its own name, and with their conditions.
+    """Each call is authorized for what it is about, and with its conditions.
 
-    The emulator authorizes every schedule as one of the default group and DescribeEventBus as a
-    rule, and has no condition keys of EventBridge and CloudWatch.
-    Source: service-authorization/latest/reference: scheduler, events, cloudwatch.
+    The emulator authorizes every schedule as one of the default group, DescribeEventBus as a rule
+    and GetParameters for no parameter, and has no condition keys of EventBridge and CloudWatch.
+    Source: service-authorization/latest/reference: scheduler, events, systems manager, cloudwatch.
     """
 
     @_replace(iam_actions, "extract_resource_arn")
@@ -1189,6 +1228,10 @@ def authorization() -> None:
             asked = {**{name: _first(value) for name, value in query.items()}, **_json_object(body)}
             group = asked.get("GroupName") or asked.get("groupName") or "default"
             return arn.replace(":schedule/default/", f":schedule/{group}/")
+        if headers.get("x-amz-target", "").endswith(".GetParameters"):
+            # It takes one resource for each call: of several parameters the first.
+            (name, *_) = _json_object(body).get("Names") or [""]
+            return f"arn:aws:ssm:{region}:{account}:parameter/{name.removeprefix('/')}"
         if headers.get("x-amz-target", "").endswith(".DescribeEventBus"):
             name = _json_object(body).get("Name") or "default"
             return f"arn:aws:events:{region}:{account}:event-bus/{name.rpartition('/')[2]}"
@@ -1299,12 +1342,28 @@ def _json_object(body: bytes) -> dict[str, Json]:
 
 
 def host_names() -> None:
-    """Python functions reach DynamoDB under its own host name.
+    """Functions reach DynamoDB under its own host name.
 
     In the emulator all services share one address, so a condition that denies a host name could
-    not tell them apart. What the workers load is worker_site.
+    not tell them apart. What the Python workers load is worker_site; of the Node workers the
+    address that a name leads to is replaced, and not the name.
     """
     paths = (str(_WORKER_SITE), os.environ["PYTHONPATH"])
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     # As Python does by itself where it looks for installed packages.
     _edit("_PYTHON_WORKER_SCRIPT", ("import sys, json,", "import sitecustomize, sys, json,"))
+    _edit(
+        "_NODEJS_WORKER_SCRIPT",
+        ("      endpoint: endpoint,\n", ""),
+        (
+            '      accessKeyId: process.env.AWS_ACCESS_KEY_ID || "test",\n'
+            '      secretAccessKey: process.env.AWS_SECRET_ACCESS_KEY || "test",\n',
+            "",
+        ),
+        (
+            '      options.hostname = msHost;\n      options.host = msHost + ":" + msPort;\n',
+            "      options.hostname = host;\n"
+            "      options.lookup = (name, given, done) => given.all"
+            " ? done(null, [{address: msHost, family: 4}]) : done(null, msHost, 4);\n",
+        ),
+    )

@@ -12,6 +12,8 @@ HIGH_RESOLUTION_PERIODS_SECONDS = frozenset({1, 5, 10, 20, 30})
 BASIC_STATISTICS = frozenset({"SampleCount", "Average", "Sum", "Minimum", "Maximum"})
 _PERCENTILE = re.compile(r"p(\d{1,2}(\.\d{1,10})?|100)")
 _RANGE = re.compile(r"(PR|TC)\((\d+(?:\.\d+)?)?:(\d+(?:\.\d+)?)?\)")
+_TERMS = re.compile(r"(?:\s*(?:\"([^\"]+)\"|(\w+)))+\s*")
+_TERM = re.compile(r"\"([^\"]+)\"|(\w+)")
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "GreaterThanOrEqualToThreshold": operator.ge,
     "GreaterThanThreshold": operator.gt,
@@ -97,3 +99,13 @@ def alarm_state(
     if treat_missing == "ignore":
         return None
     return AlarmState.ALARM if present else AlarmState.INSUFFICIENT_DATA
+
+
+def terms(pattern: str) -> tuple[str, ...] | None:
+    """Return what a line must hold to match a metric filter's pattern; None for any other pattern.
+
+    Source: AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html, "Match terms using a string".
+    """
+    if not _TERMS.fullmatch(pattern):
+        return None
+    return tuple(quoted or word for quoted, word in _TERM.findall(pattern))

@@ -75,8 +75,8 @@ def account(aws: EmbeddedAws) -> Account:
 def deploy(aws: EmbeddedAws, say: Say) -> None:
     """Build and deploy the sample application, Gameday, and the subscribers of its verdicts.
 
-    In the order of a user: the application exists, Gameday is told which of its AppConfig
-    applications it may change, and others subscribe.
+    In the order of a user: the application exists, Gameday is told what of it may be changed, and
+    others subscribe.
     """
     with ThreadPoolExecutor() as pool:
         say("Building both applications; the first time takes half a minute.")
@@ -84,7 +84,12 @@ def deploy(aws: EmbeddedAws, say: Say) -> None:
         list(pool.map(_built, *zip(_APPLICATION, _GAMEDAY, strict=True)))
         say(f"Built ({time.monotonic() - started:.0f} s).")
     application = deploy_application(aws, say)
-    deploy_gameday(aws, say, [application])
+    sample = account(aws).outputs(account(aws).application_stack)
+    targets = {
+        "TargetFunctions": f"{sample['PurchaseFunction']},{sample['ClicksFunction']}",
+        "TargetRoles": sample["ImagesRole"],
+    }
+    deploy_gameday(aws, say, [application], targets)
 
 
 def deploy_application(aws: EmbeddedAws, say: Say) -> str:
@@ -92,6 +97,14 @@ def deploy_application(aws: EmbeddedAws, say: Say) -> str:
     where = account(aws)
     _deploy(aws, say, where.application_stack, _built(*_APPLICATION))
     return where.outputs(where.application_stack)["Application"]
+
+
+def deploy_template(
+    aws: EmbeddedAws, say: Say, stack: str, template: str, parameters: Mapping[str, str]
+) -> dict[str, str]:
+    """Build and deploy any other template of the project; return the outputs of its stack."""
+    _deploy(aws, say, stack, _built(stack, template), parameters)
+    return account(aws).outputs(stack)
 
 
 def deploy_gameday(

@@ -16,7 +16,7 @@ TARGETS = {
     "TargetRoles": "gameday-nobody",
     "TargetParameters": "/gameday/nothing",
 }
-"""What the stack may change beside applications; none of it is there, so that no call does it."""
+"""Of what the stack may change beside applications, that which is not there: no call changes it."""
 
 
 @dataclass(frozen=True)

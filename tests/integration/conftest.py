@@ -60,7 +60,12 @@ def stacks(aws: EmbeddedAws, folder: Path) -> Gameday:
     own = appconfig.create_application(Name="gameday-tests")["Id"]
     forbidden = appconfig.create_application(Name="not-a-target")["Id"]
     assert samples[0]["Application"] == application
-    deploy_gameday(aws, print, [*(sample["Application"] for sample in samples), own], TARGETS)
+    targets = {
+        **TARGETS,
+        "TargetFunctions": f"{TARGETS['TargetFunctions']},{samples[3]['ClicksFunction']}",
+        "TargetRoles": f"{TARGETS['TargetRoles']},{samples[0]['ImagesRole']}",
+    }
+    deploy_gameday(aws, print, [*(sample["Application"] for sample in samples), own], targets)
     bus = where.outputs(where.stack)["VerdictBusName"]
     return Gameday(
         aws=aws,

@@ -359,6 +359,67 @@ def expired(gameday: Gameday, url: str) -> Expired:
     return Expired(expires_at, injected(), gameday.served(target))
 
 
+@dataclass(frozen=True)
+class Changed:
+    """A run whose switch is one setting, and the setting before, under and after its condition."""
+
+    execution: Execution
+    before: Any
+    under: Any
+    after: Any
+
+
+def _changed(gameday: Gameday, document: Json, read: Callable[[], Any]) -> Changed:
+    before, execution = read(), gameday.start(document)
+    execution.wait_for("Generate load")
+    under = read()
+    execution.wait()
+    execution.event()
+    return Changed(execution, before, under, read())
+
+
+def throttled(gameday: Gameday, url: str) -> Changed:
+    """No invocation of the clicks is allowed."""
+    application = gameday.applications[3]
+    application.wake("Clicks")
+    function = application.outputs["ClicksFunction"]
+    document = sample_experiment(unique("clicks-throttled"), application, "Clicks")
+    document["condition"] = {
+        "kind": "concurrency",
+        "function": function,
+        "reserved": 0,
+        "propagation_seconds": 0,
+    }
+
+    def reserved() -> Any:
+        found = gameday.client("lambda").get_function_concurrency(FunctionName=function)
+        return found.get("ReservedConcurrentExecutions")
+
+    return _changed(gameday, document, reserved)
+
+
+def forbidden(gameday: Gameday, url: str) -> Changed:
+    """The images' role is denied to read its table."""
+    application = gameday.applications[0]
+    application.wake("Images")
+    role = application.outputs["ImagesRole"]
+    document = sample_experiment(unique("images-forbidden"), application, "Images")
+    document["condition"] = {
+        "kind": "policy",
+        "function": application.outputs["ImagesFunction"],
+        "role": role,
+        "actions": ["dynamodb:GetItem"],
+        "resources": ["*"],
+        "evidence": {"namespace": "Shop", "name": "ImagesDenied"},
+        "propagation_seconds": 2,
+    }
+
+    def policies() -> Any:
+        return gameday.client("iam").list_role_policies(RoleName=role)["PolicyNames"]
+
+    return _changed(gameday, document, policies)
+
+
 ALL: tuple[Callable[[Gameday, str], Any], ...] = (
     passed,  # the longest first
     rang,
@@ -368,6 +429,8 @@ ALL: tuple[Callable[[Gameday, str], Any], ...] = (
     broken,
     flat,
     interrupted,
+    throttled,
+    forbidden,
     unanswered,
     unsteady,
     unreadable,

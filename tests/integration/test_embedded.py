@@ -62,6 +62,9 @@ def handler(event, context):
         return client.meta.endpoint_url
     if do == "put item":
         return boto3.client("dynamodb").put_item(TableName=event["table"], Item={"id": {"S": "1"}})
+    if do == "get parameters":
+        found = boto3.client("ssm").get_parameters(Names=event["names"])
+        return [parameter["Value"] for parameter in found["Parameters"]]
     if do == "resolve":
         return [address[4][0] for address in socket.getaddrinfo(event["host"], 443)]
     if do == "leaks":
@@ -80,6 +83,12 @@ NODE_FUNCTION = {
     "index.js": """
 exports.handler = async (event) => {
   if (event.do === "raise") { const e = new Error("no"); e.name = "GuardrailRang"; throw e; }
+  if (event.do === "ask") return new Promise((done, fail) => {
+    const request = require("https").request(`https://${event.host}/`, (reply) => reply.resume());
+    request.on("error", fail);
+    request.on("socket", (s) => s.on("lookup", (_, address, __, host) => done([host, address])));
+    request.end();
+  });
   process.stdout.write(JSON.stringify(event.line || "nothing") + (event.end ?? "\\n"));
   return { pid: process.pid };
 };
@@ -108,11 +117,11 @@ def zipped(files: dict[str, str]) -> bytes:
     return content.getvalue()
 
 
-def role(aws: EmbeddedAws, *allowed: str) -> str:
+def role(aws: EmbeddedAws, *allowed: str, on: str = "*") -> str:
     role_name = name()
     iam = aws.client("iam")
     arn = iam.create_role(RoleName=role_name, AssumeRolePolicyDocument=ASSUMED_BY_ANYONE)
-    statement = {"Effect": "Allow", "Action": list(allowed) or ["logs:*"], "Resource": "*"}
+    statement = {"Effect": "Allow", "Action": list(allowed) or ["logs:*"], "Resource": on}
     iam.put_role_policy(
         RoleName=role_name,
         PolicyName="allowed",
@@ -122,12 +131,17 @@ def role(aws: EmbeddedAws, *allowed: str) -> str:
 
 
 def function(
-    aws: EmbeddedAws, *allowed: str, node: bool = False, timeout: int = 10, init: str = ""
+    aws: EmbeddedAws,
+    *allowed: str,
+    on: str = "*",
+    node: bool = False,
+    timeout: int = 10,
+    init: str = "",
 ) -> str:
     files = NODE_FUNCTION if node else PYTHON_FUNCTION | {"package/__init__.py": init}
     created = aws.client("lambda").create_function(
         FunctionName=name(),
-        Role=role(aws, *allowed),
+        Role=role(aws, *allowed, on=on),
         Runtime="nodejs22.x" if node else "python3.13",
         Handler="index.handler" if node else "app.handler",
         Code={"ZipFile": zipped(files)},
@@ -797,6 +811,32 @@ def test_a_log_line_in_embedded_metric_format_becomes_metrics(
         assert found == [3]
 
 
+def test_a_metric_filter_counts_the_lines_that_hold_its_terms(
+    aws: EmbeddedAws, either: str
+) -> None:
+    metric = name()
+    invoke(aws, either, do="log", line="now there is a log group")
+    put_metric_filter(aws, either, metric, '"Injecting latency" ms')
+    for line in ("Injecting latency of 3 ms", "Injecting nothing for 3 ms", "Injecting latency"):
+        invoke(aws, either, do="log", line=line)
+    assert data(aws, metric, "Sum", Namespace="Filtered", Dimensions=[]) == [1]
+
+
+def test_a_metric_filter_that_is_not_applied_is_refused(aws: EmbeddedAws, probe: str) -> None:
+    with pytest.raises(ClientError, match="plain terms only"):
+        put_metric_filter(aws, probe, name(), '{ $.action = "inject" }')
+
+
+def put_metric_filter(aws: EmbeddedAws, function_name: str, metric: str, pattern: str) -> None:
+    counted = {"metricName": metric, "metricNamespace": "Filtered", "metricValue": "1"}
+    aws.client("logs").put_metric_filter(
+        logGroupName=f"/aws/lambda/{function_name}",
+        filterName=metric,
+        filterPattern=pattern,
+        metricTransformations=[counted],
+    )
+
+
 def test_a_log_is_whole_when_its_invocation_ends(aws: EmbeddedAws, either: str) -> None:
     for number in range(3):
         event = json.dumps({"do": "log", "line": f"line {number}", "end": ""})
@@ -878,6 +918,22 @@ def test_no_host_name_of_aws_leads_out_of_this_machine(aws: EmbeddedAws, probe: 
     host = "dynamodb.us-east-1.amazonaws.com"
     assert set(invoke(aws, probe, do="resolve", host=host)) == {"127.0.0.1"}
     assert invoke(aws, probe, do="leaks") == []
+
+
+def test_a_node_function_reaches_aws_under_its_own_host_names(aws: EmbeddedAws) -> None:
+    host = "dynamodb.us-east-1.amazonaws.com"
+    assert invoke(aws, function(aws, node=True), do="ask", host=host) == [host, "127.0.0.1"]
+
+
+def test_several_parameters_are_read_only_as_allowed(aws: EmbeddedAws) -> None:
+    ssm, allowed, forbidden = aws.client("ssm"), f"/{name()}", f"/{name()}"
+    for parameter in (allowed, forbidden):
+        ssm.put_parameter(Name=parameter, Value="value", Type="String")
+    arn = ssm.get_parameter(Name=allowed)["Parameter"]["ARN"]
+    reader = function(aws, "ssm:GetParameters", on=arn)
+    assert invoke(aws, reader, do="get parameters", names=[allowed]) == ["value"]
+    refused = invoke(aws, reader, do="get parameters", names=[forbidden])
+    assert "AccessDenied" in refused["errorMessage"]
 
 
 # --- The process ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from tests.integration.runs import (
     experiment,
     unique,
 )
-from tests.integration.stories import Expired, Ran, Seen
+from tests.integration.stories import Changed, Expired, Ran, Seen
 
 SCHEMA = Path(__file__).parents[2] / "events" / "verdict.schema.json"
 STATE_TRANSITIONS = 20
@@ -100,6 +100,28 @@ def test_a_run_has_its_number_of_state_transitions(good: Seen) -> None:
 def test_no_step_of_a_good_run_was_retried(good: Seen) -> None:
     failures = [event["type"] for event in good.execution.history() if "Failed" in event["type"]]
     assert failures == []
+
+
+# --- Its switch is one setting --------------------------------------------------------------------
+
+
+def test_a_function_that_is_throttled_fails_its_objective(throttled: Changed) -> None:
+    assert axes(throttled.execution) == ("FAILED", "COMPLETED"), throttled.execution.explained()
+    assert throttled.execution.verdict()["evidence"]["concurrency"] > 0
+
+
+def test_a_function_without_reserved_concurrency_has_none_again(throttled: Changed) -> None:
+    assert (throttled.before, throttled.under, throttled.after) == (None, 0, None)
+
+
+def test_a_role_that_is_denied_its_table_fails_its_objective(forbidden: Changed) -> None:
+    assert axes(forbidden.execution) == ("FAILED", "COMPLETED"), forbidden.execution.explained()
+    assert forbidden.execution.verdict()["evidence"]["policy"] > 0
+
+
+def test_a_role_has_its_own_policies_again(forbidden: Changed) -> None:
+    assert forbidden.under == [*forbidden.before, "gameday-condition"]
+    assert forbidden.after == forbidden.before
 
 
 # --- The condition --------------------------------------------------------------------------------

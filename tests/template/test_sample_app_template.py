@@ -127,6 +127,7 @@ def test_the_outputs_are_those_that_the_examples_use() -> None:
         *(f"{f}{kind}" for f in FUNCTIONS for kind in ("Url", "Profile", "Function")),
         "Application",
         "Environment",
+        "ImagesRole",
         "PurchaseErrorsAlarm",
         "TableName",
     }

@@ -31,7 +31,10 @@ OUTPUTS = {
     "PurchaseErrorsAlarm": "purchase-errors",
     "ImagesProfile": "images",
     "ImagesFunction": "images",
+    "ImagesRole": "images-role",
     "ImagesUrl": "https://shop.example/images",
+    "ClicksFunction": "clicks",
+    "ClicksUrl": "https://shop.example/clicks",
 }
 """What the stack of the sample application gives to experiments."""
 

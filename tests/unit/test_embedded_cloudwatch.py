@@ -1,6 +1,6 @@
 import pytest
 
-from cli.embedded.cloudwatch import alarm_state, first_bucket, is_period, is_statistic
+from cli.embedded.cloudwatch import alarm_state, first_bucket, is_period, is_statistic, terms
 
 Z, X, NONE = 0.0, 9.0, None
 TREATMENTS = ("missing", "ignore", "breaching", "notBreaching")
@@ -76,3 +76,20 @@ def test_any_other_statistic_is_not(name: str) -> None:
 )
 def test_a_period_is_high_resolution_or_whole_minutes(seconds: int, taken: bool) -> None:
     assert is_period(seconds) is taken
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        ("Injecting", ("Injecting",)),
+        ('"DynamoDB failed" AccessDenied', ("DynamoDB failed", "AccessDenied")),
+        ('{ $.action = "inject" }', None),
+        ("?ERROR ?WARN", None),
+        ("-ERROR", None),
+        ("", None),
+    ],
+)
+def test_a_metric_filters_pattern_is_its_terms_or_not_known_here(
+    pattern: str, wanted: tuple[str, ...] | None
+) -> None:
+    assert terms(pattern) == wanted

@@ -25,7 +25,17 @@ from tests.unit.fakes import (
     run,
 )
 
-EXPERIMENTS = ("smallest", "purchase-latency", "images-errors", "images-denied", "every-measure")
+# Each condition of the talk, in its order.
+TALK = (
+    "images-errors",
+    "security-policy-errors",
+    "service-configuration-errors",
+    "function-disk-space-failure",
+    "images-denied",
+    "concurrency-and-throttling",
+    "purchase-latency",
+)
+EXPERIMENTS = (*TALK, "smallest", "every-measure")
 # The file, the field that its experiment gets wrong, and what the fault says of it.
 BROKEN = [
     ("field-missing", "objective", "Field required"),

@@ -161,12 +161,44 @@ def test_a_mode_of_failure_lambda_may_be_a_flag(shop: Shop) -> None:
         ({"flag": "varied"}, "has variants"),
         ({"attributes": {"unknown": 1}}, "has no attribute unknown"),
         ({"enabled": False}, "is so already"),
+        (
+            {"flag": "latency", "attributes": {"min_latency": 0, "max_latency": 9}},
+            "has percentage stored: name that in attributes, too",
+        ),
     ],
 )
 def test_what_a_run_cannot_set_is_refused(shop: Shop, changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(RunRefused) as refused:
         shop.kind.examine(condition(CHECKOUT | changes))
     assert reason in str(refused.value)
+
+
+DENYLIST = CHECKOUT | {"flag": "denylist", "attributes": {"deny_list": ["dynamodb"]}}
+DENIABLE: dict[str, Any] = STORED | {
+    "flags": STORED["flags"] | {"denylist": {"name": "Denylist", "attributes": {"deny_list": {}}}}
+}
+
+
+@pytest.mark.parametrize(
+    ("latency", "evidence", "refused"),
+    [
+        ({"enabled": False}, {"namespace": "Shop", "name": "Injected"}, "would leave denylist on"),
+        ({"enabled": False}, None, None),
+        ({"enabled": True, "percentage": 0}, {"namespace": "Shop", "name": "Injected"}, None),
+        ({"enabled": True, "percentage": 1, "max_latency": 1}, None, "already injects latency"),
+    ],
+)
+def test_what_a_library_rests_on_is_looked_at_in_flags_too(
+    latency: dict[str, Any], evidence: dict[str, str] | None, refused: str | None
+) -> None:
+    shop = Shop(stored=DENIABLE | {"values": {"latency": latency}})
+    faults = ""
+    try:
+        shop.kind.examine(condition(DENYLIST | {"evidence": evidence}))
+    except RunRefused as error:
+        faults = str(error)
+    assert (refused or "") in faults
+    assert bool(faults) == bool(refused)
 
 
 def test_a_freeform_profile_is_refused() -> None:
@@ -186,6 +218,11 @@ def test_what_failure_lambda_would_drop_is_refused(attributes: dict[str, Any], f
     with pytest.raises(InvalidExperiment) as refused:
         condition(LATENCY | {"attributes": LATENCY["attributes"] | attributes})
     assert field in {fault.field for fault in refused.value.faults}
+
+
+def test_a_mode_of_failure_lambda_names_what_it_needs() -> None:
+    with pytest.raises(InvalidExperiment, match=r"latency\.max_latency"):
+        condition({name: value for name, value in LATENCY.items() if name != "attributes"})
 
 
 def test_the_proof_of_a_mode_is_the_injectors_and_of_another_flag_the_invocations() -> None:

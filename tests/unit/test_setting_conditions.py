@@ -466,6 +466,11 @@ def test_a_deny_names_its_actions(action: str) -> None:
         condition({**CONDITIONS["policy"], "actions": [action]})
 
 
+def test_who_denies_a_role_is_warned_of_its_other_functions() -> None:
+    (warning,) = condition(CONDITIONS["policy"]).warnings
+    assert "whatever else has the role 'shop-role'" in warning
+
+
 def test_a_function_throttled_whole_is_warned_of() -> None:
     (warning,) = condition(CONDITIONS["concurrency"]).warnings
     assert "dead-letter queue" in warning

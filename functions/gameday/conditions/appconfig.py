@@ -115,6 +115,7 @@ class FlagCondition(_Profile):
     attributes: dict[str, str | bool | float | int | tuple[str, ...] | tuple[float, ...]] = Field(
         default_factory=dict,
         max_length=25,
+        validate_default=True,
         description="Values of its attributes; those that are not named stay.",
     )
 
@@ -189,8 +190,18 @@ class FlagCondition(_Profile):
         unknown = self.attributes.keys() - flags[self.flag].get("attributes", {}).keys()
         if unknown:
             return [f"flag {self.flag!r} of {where} has no attribute {', '.join(sorted(unknown))}"]
+        unnamed = now.keys() - {"enabled", *self.attributes}
+        if unnamed and self.flag in MODES_1 and self.enabled:
+            # A ceiling holds for what the document says: nothing else may count.
+            return [
+                f"flag {self.flag!r} of {where} has {', '.join(sorted(unnamed))} stored: name that "
+                "in attributes, too"
+            ]
         if {**now, "enabled": self.enabled, **self._values} == {"enabled": False, **now}:
             return [f"flag {self.flag!r} of {where} is so already: it would change nothing"]
+        if self.flag in MODES_1 and self.enabled:
+            ours = self.evidence is None
+            return resting_faults(where, Format.FAILURE_LAMBDA_1, self.modes, served, ours=ours)
         return []
 
 

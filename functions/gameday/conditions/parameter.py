@@ -27,7 +27,12 @@ class ParameterCondition(kind.Condition):
     """A fault that the target reads from a parameter of Parameter Store."""
 
     kind: Literal["parameter"]
-    parameter: str = Field(pattern=r"^[a-zA-Z0-9_./-]+$", max_length=1011, description="Its name.")
+    parameter: str = Field(
+        pattern=r"^(\$\{\w+\})?[a-zA-Z0-9_./-]*$",
+        min_length=1,
+        max_length=1011,
+        description="Its name.",
+    )
     format: Format = Format.FAILURE_LAMBDA_1
     configuration: dict[str, Any] = Field(
         description="The fault, in the words of the format; every mode not named is off."

@@ -34,7 +34,11 @@ class PolicyCondition(kind.Condition):
     """An explicit deny of named actions, for the role of the function."""
 
     kind: Literal["policy"]
-    role: str = Field(pattern=r"^[\w+=,.@-]{1,64}$", description="The role's name, not its ARN.")
+    role: str = Field(
+        pattern=r"^(\$\{\w+\})?[\w+=,.@-]{0,64}$",
+        min_length=1,
+        description="The role's name, not its ARN.",
+    )
     actions: tuple[_Action, ...] = Field(
         min_length=1, max_length=50, description="Such as `dynamodb:GetItem`."
     )
@@ -49,6 +53,13 @@ class PolicyCondition(kind.Condition):
     def modes(self) -> tuple[str, ...]:
         """See `kind.Condition`."""
         return ("policy",)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """See `kind.Condition`."""
+        return (
+            f"whatever else has the role {self.role!r} is denied the same as {self.function!r}",
+        )
 
 
 @dataclass(frozen=True)
