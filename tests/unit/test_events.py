@@ -229,7 +229,8 @@ SCHEMA = read("verdict.schema.json")
 VERDICT = Draft202012Validator(SCHEMA)
 EXPERIMENT = Draft202012Validator(read("experiment.schema.json"))
 SAMPLE: dict[str, Any] = read("verdict.json")
-README = (EVENTS.parent / "README.md").read_text(encoding="utf-8")
+SAMPLES = ("verdict", "verdict-failed", "verdict-inconclusive")
+ROOT = EVENTS.parent
 
 type Path = tuple[str | int, ...]
 
@@ -237,7 +238,8 @@ type Path = tuple[str | int, ...]
 def test_every_file_is_read_by_a_test() -> None:
     known = {f"{name}.json" for name in EXPERIMENTS}
     known |= {f"broken/{name}.json" for name, _, _ in BROKEN}
-    known |= {"verdict.schema.json", "verdict.json", "experiment.schema.json"}
+    known |= {"verdict.schema.json", "experiment.schema.json"}
+    known |= {f"{name}.json" for name in SAMPLES}
     assert {str(p.relative_to(EVENTS)) for p in EVENTS.rglob("*") if p.is_file()} == known
 
 
@@ -310,8 +312,9 @@ def test_a_schema_is_one(schema: str) -> None:
     Draft202012Validator.check_schema(read(f"{schema}.schema.json"))
 
 
-def test_the_sample_is_an_event_as_a_subscriber_receives_it() -> None:
-    VERDICT.validate(SAMPLE)
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_a_sample_is_an_event_as_a_subscriber_receives_it(sample: str) -> None:
+    VERDICT.validate(read(f"{sample}.json"))
 
 
 def _properties(node: Any) -> Iterator[tuple[str, Any]]:
@@ -489,6 +492,14 @@ def test_a_run_that_was_cut_short_does_not_fail(status: str) -> None:
     assert not VERDICT.is_valid(cut_short)
 
 
-def test_the_readme_shows_the_same_verdict() -> None:
+def test_the_readme_shows_the_sample() -> None:
     _, *shown, _, _ = lines(SAMPLE["detail"])
-    assert f"\nPASSED {SAMPLE['detail']['objective']}\n{'\n'.join(shown)}\n```" in README
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"\nPASSED {SAMPLE['detail']['objective']}\n{'\n'.join(shown)}\n```" in readme
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_the_document_of_the_judge_shows_all_three(sample: str) -> None:
+    *shown, _, _ = lines(read(f"{sample}.json")["detail"])
+    document = (ROOT / "docs" / "judge.md").read_text(encoding="utf-8")
+    assert f"```\n{'\n'.join(shown)}\n```" in document
