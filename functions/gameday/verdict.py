@@ -164,7 +164,8 @@ def lines(verdict: dict[str, Any]) -> Iterator[str]:
     """The verdict line by line, the most important first."""
     measures = verdict["measures"]
     yield f"{verdict['verdict']}: {verdict['objective']}"
-    if verdict["reason"] != "; ".join(f"{m['measure']}: {m['reason']}" for m in measures):
+    deciding = [m for m in measures if m["verdict"] == verdict["verdict"]]
+    if verdict["reason"] != "; ".join(f"{m['measure']}: {m['reason']}" for m in deciding):
         yield f"{verdict['reason'][:1].upper()}{verdict['reason'][1:]}."
     if numbers := list(_numbers(verdict)):
         yield from ("", *numbers)
