@@ -229,10 +229,12 @@ def test_a_target_that_never_answers_costs_its_timeout(client: Client) -> None:
 def test_a_name_that_is_never_resolved_costs_its_timeout_too(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(1) or [])
+    resolved = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved.wait(5))
     client.send(Server(), timeout_seconds=0.1)
     client.until(lambda: bool(client.outcomes))
     assert client.outcomes == [Failure.DNS]
+    resolved.set()
 
 
 def test_of_two_addresses_the_one_that_answers_is_taken(
