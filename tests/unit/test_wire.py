@@ -230,7 +230,12 @@ def test_a_name_that_is_never_resolved_costs_its_timeout_too(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolved = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved.wait(5))
+
+    def hang(*_: object, **__: object) -> list[object]:
+        resolved.wait(5)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
     client.send(Server(), timeout_seconds=0.1)
     client.until(lambda: bool(client.outcomes))
     assert client.outcomes == [Failure.DNS]
@@ -240,9 +245,8 @@ def test_a_name_that_is_never_resolved_costs_its_timeout_too(
 def test_of_two_addresses_the_one_that_answers_is_taken(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server, (_, host, port) = Server([OK]), Server().origin
-    family = socket.AF_INET
-    addresses = [(family, 0, 0, "", ("127.0.0.1", 1)), (family, 0, 0, "", server.origin[1:])]
+    server, nobody = Server([OK]), ("127.0.0.1", 1)
+    addresses = [(socket.AF_INET, 0, 0, "", one) for one in (nobody, server.origin[1:])]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
     assert client.ask(server) == 200
 
