@@ -184,6 +184,13 @@ def test_a_function_is_invoked_directly(invocation: str, kind: str) -> None:
     assert (call.invokes, call.repeatable, body(call)) == (True, False, '{"a": 1}')
 
 
+def test_a_header_that_would_be_two_is_not_sent_and_not_told() -> None:
+    load = Load(url=URL).model_copy(update={"headers": {"X-Key": "secret\r\nHost: other"}})
+    with pytest.raises(ValueError, match="X-Key") as error:
+        Calls(load, "me", None)
+    assert "secret" not in str(error.value)
+
+
 def test_nobody_signs_without_an_account() -> None:
     with pytest.raises(ValueError, match="nobody"):
         Calls(Load(function="images"), "me", None)
