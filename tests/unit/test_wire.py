@@ -242,6 +242,26 @@ def test_a_name_that_is_never_resolved_costs_its_timeout_too(
     resolved.set()
 
 
+def test_an_address_that_comes_too_late_is_not_asked(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, late = Server([OK]), threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        late.wait(5)
+        return [(socket.AF_INET, 0, 0, "", server.origin[1:])]
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    client.send(server, timeout_seconds=0.1)
+    client.until(lambda: bool(client.outcomes))
+    late.set()
+    client.until(lambda: bool(client.wire._places[server.origin].addresses))
+    for _ in range(20):
+        client.wire.turn(0.01)
+    assert client.outcomes == [Failure.DNS]
+    assert client.wire._open == client.wire.in_flight == 0
+
+
 def test_of_two_addresses_the_one_that_answers_is_taken(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
