@@ -80,6 +80,13 @@ waits for an answer before it asks again sends fewer just then, so its percentil
 
 {_table(("", "p99", "of the truth"), _stalling(results["stalling"]))}
 
+wrk corrects its histogram for it afterwards, and Artillery starts its users on schedule as well.
+
+## A stop
+
+At half of the highest rate a worker had returned {results["stop_seconds"]:.1f} s after its run was stopped, at most. It
+asks four times a second, sends nothing from then on, and leaves answers on their way a second.
+
 ## Memory
 
 {_soak(results["soak"])}
