@@ -163,9 +163,10 @@ def generate_load(environment: Environment, run_id: str, phase: Phase) -> None:
         run_id=run_id,
         # Recovery is read in slices: seconds need not fit into a minute, only minutes into theirs.
         one_period=phase is not Phase.RECOVERY or seconds % 60 == 0,
+        account=environment.account if experiment.load.is_signed else None,
     )
     environment.runs.note(run_id, **{f"{phase}_load": report.model_dump(mode="json")})
-    logger.info("load generated", phase=phase, report=report.model_dump())
+    logger.info("load generated", phase=phase, report=report.summary)
 
 
 def snapshot_baseline(environment: Environment, run_id: str) -> dict[str, Any]:

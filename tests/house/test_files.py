@@ -15,6 +15,7 @@ LOCKS = (
     "tests/security/requirements.txt",
     "benchmarks/chaostoolkit.txt",
     "tests/interop/libraries/python/requirements.txt",
+    "benchmarks/load/requirements.txt",
 )
 LOCKED = re.compile(
     r"[\w.-]+(\[[\w,-]+\])?==[\w.]+( ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?"
@@ -33,12 +34,12 @@ def test_a_lock_holds_pins_and_hashes_and_no_address_of_an_index(lock: str) -> N
     assert [line for line in lines if not LOCKED.fullmatch(line)] == []
 
 
-def test_the_lock_of_node_holds_hashes_and_no_address_of_a_registry() -> None:
-    lock = json.loads((ROOT / "tests/interop/libraries/node/package-lock.json").read_text("utf-8"))
-    locked = {name: package for name, package in lock["packages"].items() if name}
-    assert locked
-    assert all("integrity" in package for package in locked.values())
-    assert not any("resolved" in package for package in locked.values())
+@pytest.mark.parametrize("folder", ["benchmarks/load", "tests/interop/libraries/node"])
+def test_a_lock_of_npm_holds_hashes_and_no_address_of_an_index(folder: str) -> None:
+    lock = json.loads((ROOT / folder / "package-lock.json").read_text(encoding="utf-8"))
+    packages = [package for name, package in lock["packages"].items() if name]
+    assert packages
+    assert [one for one in packages if "resolved" in one or "integrity" not in one] == []
 
 
 def test_every_library_of_the_functions_is_locked_alike_for_the_tests() -> None:

@@ -12,7 +12,7 @@ from gameday.decision import Findings, Status, decide
 from gameday.errors import InvalidExperiment
 from gameday.experiment import Experiment, parse, resolve
 from gameday.judge import Verdict
-from gameday.observations import Failure
+from gameday.observations import Failure, Histogram
 from gameday.verdict import DETAIL_TYPE, SOURCE, detail, lines
 from tests.unit.fakes import (
     EVENTS,
@@ -150,7 +150,22 @@ BROKEN = [
     ("method-unknown", "load.method", "'GET'"),
     ("header-no-text", "load.headers.accept", "valid string"),
     ("rate-zero", "load.rate_per_second", "greater than 0"),
-    ("rate-over-200", "load.rate_per_second", "less than or equal to 200"),
+    ("rate-over-a-million", "load.rate_per_second", "less than or equal to 1000000"),
+    ("load-of-nothing", "load.requests", "nothing is sent"),
+    ("load-of-one-request-and-several", "load.requests", "each of several requests"),
+    ("load-of-a-function-with-a-url", "load.function", "a function is invoked: that has no url"),
+    ("load-of-a-ramp-in-steps", "load.then_per_second", "leave one of them out"),
+    ("ramp-to-zero", "load.to_per_second", "greater than 0"),
+    ("request-of-nothing", "load.requests", "neither a url nor a function"),
+    ("weight-zero", "load.requests[0].weight", "greater than or equal to 1"),
+    ("header-of-the-length", "load.headers", "leave it out"),
+    ("url-with-a-password", "load.url", "no secret"),
+    ("url-with-a-port-of-70000", "load.url", "Port out of range"),
+    ("url-with-a-value-for-a-host", "load.url", "behind the host"),
+    ("value-that-nothing-says", "load.values", "nothing says {user}"),
+    ("values-of-none", "load.values", "its values are 1 to 1000"),
+    ("value-of-two-lines-in-a-header", "load.values", "one line"),
+    ("sign-without-a-region", "load.sign", "state it"),
     ("timeout-zero", "load.timeout_seconds", "greater than 0"),
     ("timeout-over-30", "load.timeout_seconds", "less than or equal to 30"),
     ("warm-up-negative", "load.warm_up_seconds", "greater than or equal to 0"),
@@ -307,6 +322,10 @@ def test_an_editor_sees_what_the_schema_can_tell(name: str) -> None:
 # -- the verdict
 
 
+def test_the_verdicts_schema_has_every_failure() -> None:
+    assert list(SCHEMA["$defs"]["load"]["properties"]["errors"]["properties"]) == list(Failure)
+
+
 @pytest.mark.parametrize("schema", ["verdict", "experiment"])
 def test_a_schema_is_one(schema: str) -> None:
     Draft202012Validator.check_schema(read(f"{schema}.schema.json"))
@@ -352,7 +371,7 @@ def event(found: Findings, **facts: Any) -> dict[str, Any]:
 
 RUNG: dict[str, Any] = {"failure": "GuardrailRang", "failure_cause": "guardrail 'errors' rang"}
 BROKE: dict[str, Any] = {"failure": "States.Timeout", "failure_cause": "too late"}
-SILENT = load_report(by_status={}, errors={Failure.TIMEOUT: 300}, latency_ms=None)
+SILENT = load_report(by_status={}, errors={Failure.TIMEOUT: 300}, latencies=Histogram())
 NOWHERE: dict[str, Any] = {
     "baseline": None,
     "baseline_load": None,

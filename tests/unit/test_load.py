@@ -6,28 +6,31 @@ import io
 import json
 import math
 import socket
+import ssl
 import threading
 import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import boto3
 import pytest
 from aiohttp import web
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from hypothesis import example, given
 from hypothesis import strategies as st
 from urllib3 import HTTPResponse
 
 from gameday import load as module
+from gameday import wire
+from gameday.arrivals import WHOLE, Share
+from gameday.calls import Account
 from gameday.errors import MetricsNotPublished
 from gameday.experiment import Load, Phase
 from gameday.load import generate_load, window_start
@@ -86,6 +89,7 @@ class Target:
         app.router.add_get("/endless", self._endless)
         app.router.add_get("/hangs-up", self._hangs_up)
         app.router.add_get("/breaks-off", self._breaks_off)
+        app.router.add_post("/2015-03-31/functions/{name}/invocations", self._invoke)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -124,6 +128,13 @@ class Target:
         while True:
             await response.write(bytes(65_536))
 
+    async def _invoke(self, request: web.Request) -> web.Response:
+        """Lambda's answer, of a function that is named after how it ends."""
+        if request.headers["X-Amz-Invocation-Type"] == "Event":
+            return web.Response(status=202)
+        broke = {"X-Amz-Function-Error": "Unhandled"}
+        return web.json_response({}, headers=broke if request.match_info["name"] == "bad" else {})
+
     async def _hangs_up(self, request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.abort()
@@ -146,12 +157,15 @@ def generate(
     warm_up_seconds: float = 0,
     window_seconds: int = 1,
     one_period: bool = True,
+    share: Share = WHOLE,
+    account: Account | None = None,
     **load: Any,
 ) -> LoadReport:
     cloudwatch = cloudwatch or FakeCloudWatch()
-    load = {"rate_per_second": 20.0, "timeout_seconds": 5.0, **load}
+    target = {} if "function" in load else {"url": url}
+    load = {**target, "rate_per_second": 20.0, "timeout_seconds": 5.0, **load}
     return generate_load(
-        Load(url=url, **load),
+        Load.model_validate_json(json.dumps(load)),
         experiment="checkout",
         phase=Phase.CONDITION,
         warm_up_seconds=warm_up_seconds,
@@ -160,6 +174,8 @@ def generate(
         cloudwatch=cloudwatch,
         run_id="run-1",
         one_period=one_period,
+        share=share,
+        account=account,
     )
 
 
@@ -256,16 +272,6 @@ def test_a_window_that_is_read_in_slices_waits_for_no_minute(
     report = generate(f"http://{target.address}/", one_period=False)
     assert before <= report.window.start <= before + 1.5
     assert report.sent == report.offered == 20
-
-
-@given(st.decimals("0.01", 200, places=2), WINDOW_SECONDS)
-def test_every_request_in_the_window_is_due_in_it(rate: Any, window_seconds: int) -> None:
-    schedule = module._Schedule(Fraction(rate), 1_000.0, 1_200, window_seconds)
-    first, *_, last = (0, *(n for n in schedule.numbers() if n >= 0))
-    assert schedule.due_at(first) == schedule.second(first) == 1_200
-    assert schedule.second(last) < schedule.window_end
-    assert last + 1 >= Fraction(rate) * window_seconds
-    assert schedule.due_at(schedule.numbers()[0]) >= schedule.started_at
 
 
 def test_every_request_of_the_window_is_sent_and_answered(scenarios: dict[str, Scenario]) -> None:
@@ -400,36 +406,37 @@ def test_a_name_that_does_not_resolve_says_so(
     ("error", "failure"),
     [
         (OSError(errno.EMFILE, "Too many open files"), Failure.OVERLOAD),
+        (OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"), Failure.OVERLOAD),
         (OSError(errno.ETIMEDOUT, "Connection timed out"), Failure.TIMEOUT),
-        (aiohttp.ClientOSError(errno.EPIPE, "Broken pipe"), Failure.RESET),
+        (OSError(errno.EPIPE, "Broken pipe"), Failure.RESET),
         (OSError(errno.EHOSTUNREACH, "No route to host"), Failure.OTHER),
-        (aiohttp.ClientConnectionResetError("Cannot write to closing transport"), Failure.RESET),
-        (aiohttp.InvalidURL("http://"), Failure.OTHER),
+        (ssl.SSLCertVerificationError("self-signed certificate"), Failure.TLS),
     ],
 )
 def test_an_error_of_the_network_has_one_name(error: Any, failure: Failure) -> None:
-    assert module._failure(error) is failure
+    assert wire.failure_of(error) is failure
 
 
 def test_a_late_worker_cannot_hide_its_lateness(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_time = module._Worker._sleep_until
+    in_time = module._Worker._send
 
-    async def late(self: Any, moment: float) -> None:
-        await in_time(self, moment + 0.2)
+    def late(self: Any, number: int, due_ns: int, now_ns: int) -> None:
+        time.sleep(0.2 if number == 0 else 0)
+        in_time(self, number, due_ns, time.monotonic_ns())
 
-    monkeypatch.setattr(module._Worker, "_sleep_until", late)
+    monkeypatch.setattr(module._Worker, "_send", late)
     report = generate(f"http://{target.address}/fast")
     assert report.schedule_error_ms is not None
     assert report.latency_ms is not None
-    assert report.latency_ms.p50 >= report.schedule_error_ms.p50 >= 200
+    assert report.latency_ms.max >= report.schedule_error_ms.max >= 200
 
 
 def test_a_request_over_the_limit_is_an_overload_and_not_delayed(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAXIMUM_IN_FLIGHT", 5)
+    monkeypatch.setattr(wire, "MAXIMUM_CONNECTIONS", 5)
     report = generate(f"http://{target.address}/silent", timeout_seconds=0.5)
     assert set(report.errors) == {Failure.TIMEOUT, Failure.OVERLOAD}
     assert report.sent == report.errors[Failure.TIMEOUT] < report.offered == report.failed == 20
@@ -510,8 +517,8 @@ def test_metrics_that_were_not_taken_are_an_error(target: Target) -> None:
         generate(f"http://{target.address}/fast", cloudwatch=Refusing())
 
 
-def seconds_with(latencies_ms: Counter[float], seconds: int) -> dict[int, module._Counts]:
-    return {second: module._Counts(latencies_ms) for second in range(seconds)}
+def seconds_with(latencies: Counter[int], seconds: int) -> dict[int, module._Counts]:
+    return {second: module._Counts(latencies) for second in range(seconds)}
 
 
 def test_the_largest_call_stays_below_a_megabyte() -> None:
@@ -532,51 +539,160 @@ def test_the_largest_call_stays_below_a_megabyte() -> None:
         config=Config(disable_request_compression=True),
     )
     client.meta.events.register("before-send.cloudwatch.PutMetricData", answer)
-    values = Counter({1000 + n / 10: 1 for n in range(150)})
+    values = Counter({10_000 + n: 1 for n in range(150)})
     dimensions = {"Experiment": "e" * 63, "Phase": "condition"}
     module._publish(client, dimensions, seconds_with(values, 200))
     assert len(sizes) == 200 * 4 // 50
     assert max(sizes) < 1_000_000
 
 
-@given(st.dictionaries(st.integers(1, 600_000).map(lambda n: n / 10), st.integers(1, 99)))
-def test_no_rounding_takes_a_latency_under_a_threshold(latencies_ms: dict[float, int]) -> None:
+@given(st.dictionaries(st.integers(1, 600_000), st.integers(1, 99)))
+def test_no_rounding_takes_a_latency_under_a_threshold(latencies: dict[int, int]) -> None:
     cloudwatch = FakeCloudWatch()
-    module._publish(cloudwatch, {}, seconds_with(Counter(latencies_ms), 1))  # type: ignore[arg-type]
+    module._publish(cloudwatch, {}, seconds_with(Counter(latencies), 1))  # type: ignore[arg-type]
     published: Counter[float] = Counter()
     for datum in cloudwatch.data:
         published.update(dict(zip(datum.get("Values", ()), datum.get("Counts", ()), strict=True)))
     for threshold in (0.5, 25, 400, 12_300):
-        assert at_most(threshold, published) == at_most(threshold, latencies_ms)
+        exact = sum(count for tenths, count in latencies.items() if tenths <= 10 * threshold)
+        assert sum(n for value, n in published.items() if value <= threshold) == exact
 
 
 def test_many_latencies_are_published_with_three_digits() -> None:
     cloudwatch = FakeCloudWatch()
-    latencies_ms = Counter(float(n) for n in range(1001, 1301))
-    module._publish(cloudwatch, {}, seconds_with(latencies_ms, 1))  # type: ignore[arg-type]
+    latencies = Counter(10 * n for n in range(1001, 1301))
+    module._publish(cloudwatch, {}, seconds_with(latencies, 1))  # type: ignore[arg-type]
     assert sorted(cloudwatch.latencies_ms) == [float(n) for n in range(1010, 1310, 10)]
     assert cloudwatch.by_second("Latency") == {0: 300}
 
 
 def test_more_values_than_a_datum_takes_are_several_data() -> None:
     cloudwatch = FakeCloudWatch()
-    latencies_ms = Counter(float(n) for n in range(100, 500))
-    module._publish(cloudwatch, {}, seconds_with(latencies_ms, 1))  # type: ignore[arg-type]
-    assert sorted(cloudwatch.latencies_ms) == sorted(latencies_ms)
+    latencies = Counter(10 * n for n in range(100, 500))
+    module._publish(cloudwatch, {}, seconds_with(latencies, 1))  # type: ignore[arg-type]
+    assert sorted(cloudwatch.latencies_ms) == [float(n) for n in range(100, 500)]
 
 
-def at_most(threshold: float, latencies_ms: dict[float, int]) -> int:
-    return sum(count for value, count in latencies_ms.items() if value <= threshold)
+# -- shapes, shares, functions
 
 
-@given(st.lists(st.integers(0, 50).map(float), min_size=1))
-def test_a_quantile_is_the_nearest_rank(samples: list[float]) -> None:
-    quantiles = module._quantiles(Counter(samples))
-    ordered = sorted(samples)
-    assert quantiles is not None
-    for percent, value in ((50, quantiles.p50), (95, quantiles.p95), (99, quantiles.p99)):
-        assert value == ordered[-(-len(ordered) * percent // 100) - 1]
-    assert quantiles.max == ordered[-1]
+@pytest.mark.parametrize(
+    ("shape", "offered"),
+    [
+        ({"spacing": "poisson"}, 40),
+        ({"to_per_second": 60.0}, 80),
+        ({"then_per_second": [40.0, 0.5, 30.0]}, 46),
+    ],
+)
+def test_every_shape_arrives(target: Target, shape: dict[str, Any], offered: int) -> None:
+    cloudwatch = FakeCloudWatch()
+    report = generate(
+        f"http://{target.address}/fast", cloudwatch=cloudwatch, window_seconds=2, **shape
+    )
+    assert report.offered == report.succeeded == cloudwatch.total("Requests") == offered
+
+
+def test_three_workers_are_one_load() -> None:
+    target, clouds = Target(), [FakeCloudWatch() for _ in range(3)]
+    start_at = time.time() + 0.3
+
+    def work(index: int) -> LoadReport:
+        return generate(
+            f"http://{target.address}/fast?n={{n}}",
+            cloudwatch=clouds[index],
+            window_seconds=2,
+            warm_up_seconds=1,
+            one_period=False,
+            share=Share(index, 3, start_at),
+            values={"n": [str(n) for n in range(1000)]},
+        )
+
+    with ThreadPoolExecutor(3) as threads:
+        reports = list(threads.map(work, range(3)))
+    merged = LoadReport.merged(reports)
+    assert [report.offered for report in reports] == [14, 13, 13]
+    assert (merged.offered, merged.succeeded, merged.window.seconds) == (40, 40, 2)
+    seconds = {merged.window.start: 20.0, merged.window.start + 1: 20.0}
+    published = [cloud.by_second("Requests") for cloud in clouds]
+    assert {second: sum(each[second] for each in published) for second in seconds} == seconds
+    asked = Counter(request.query["n"] for request in target.requests)
+    assert all(asked[str(n)] == 1 for n in range(40))
+
+
+def test_a_window_is_handed_on_without_a_hole(target: Target) -> None:
+    start_at, clouds = time.time(), [FakeCloudWatch(), FakeCloudWatch()]
+    shares = [
+        Share(start_at=start_at, until_second=1),
+        Share(start_at=start_at, from_second=1),
+    ]
+    reports = [
+        generate(
+            f"http://{target.address}/fast",
+            cloudwatch=cloud,
+            window_seconds=2,
+            one_period=False,
+            share=share,
+        )
+        for share, cloud in zip(shares, clouds, strict=True)
+    ]
+    start = reports[0].window.start
+    assert [cloud.by_second("Requests") for cloud in clouds] == [{start: 20}, {start + 1: 20}]
+    merged = LoadReport.merged(reports)
+    assert (merged.offered, merged.window.start, merged.window.seconds) == (40, start, 2)
+
+
+def test_a_worker_that_comes_late_leaves_out_the_warm_up_that_is_over() -> None:
+    target = Target()
+    report = generate(
+        f"http://{target.address}/fast",
+        warm_up_seconds=3,
+        one_period=False,
+        share=Share(start_at=time.time() - 2),
+    )
+    assert report.succeeded == 20
+    assert len(target.requests) < 20 + 2 * 20 + 2
+
+
+def test_a_worker_that_comes_too_late_says_so(target: Target) -> None:
+    """What it could not send before the timeout of the request was over, it does not send."""
+    report = generate(
+        f"http://{target.address}/fast",
+        timeout_seconds=0.5,
+        window_seconds=4,
+        one_period=False,
+        share=Share(start_at=time.time() - 3),
+    )
+    assert report.offered == 80
+    assert report.errors[Failure.OVERLOAD] + report.succeeded == 80
+    assert report.errors[Failure.OVERLOAD] >= 20
+    assert report.schedule_error_ms is not None
+    assert report.schedule_error_ms.max >= 1000
+
+
+@pytest.mark.parametrize(
+    ("function", "invocation", "status", "errors"),
+    [
+        ("good", "synchronous", "200", {}),
+        ("bad", "synchronous", "200", {Failure.FUNCTION: 20}),
+        ("bad", "asynchronous", "202", {}),
+    ],
+)
+def test_a_function_is_invoked_directly(
+    function: str, invocation: str, status: str, errors: dict[Failure, int]
+) -> None:
+    target = Target()
+    account = Account(Credentials("AKID", "secret"), "eu-west-1", f"http://{target.address}")
+    report = generate(
+        "", account=account, function=function, invocation=invocation, body='{"a": 1}'
+    )
+    assert (report.by_status, report.errors) == ({status: 20}, errors)
+    assert (report.sent, report.failed) == (20, len(errors) and 20)
+    assert set(target.bodies) == {'{"a": 1}'}
+    assert (
+        target.requests[0].headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKID")
+    )
+    assert report.latency_ms is not None
+    assert report.latency_ms.p50 < 5000  # it answered, so it took as long as it took
 
 
 def test_a_report_survives_json(scenarios: dict[str, Scenario]) -> None:
