@@ -517,6 +517,19 @@ def test_metrics_that_were_not_taken_are_an_error(target: Target) -> None:
         generate(f"http://{target.address}/fast", cloudwatch=Refusing())
 
 
+def test_what_ends_while_a_slow_call_is_under_way_is_published_after_it(target: Target) -> None:
+    class Slow(FakeCloudWatch):
+        def put_metric_data(self, **call: Any) -> None:
+            time.sleep(2)
+            super().put_metric_data(**call)
+
+    cloudwatch = Slow()
+    report = generate(f"http://{target.address}/fast", cloudwatch=cloudwatch, window_seconds=3)
+    published = cloudwatch.by_second("Requests")
+    assert list(published) == list(range(report.window.start, report.window.end))
+    assert sum(published.values()) == report.offered
+
+
 def seconds_with(latencies: Counter[int], seconds: int) -> dict[int, module._Counts]:
     return {second: module._Counts(latencies) for second in range(seconds)}
 
