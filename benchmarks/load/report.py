@@ -35,7 +35,6 @@ def render(results: Mapping[str, Any]) -> str:
     provisional = "" if repetitions >= WHOLE_REPETITIONS else PROVISIONAL
     return f"""# The load
 {provisional}
-
 What one worker sends, how exactly, and what it sees of a server that stalls. `make load-bench` measures
 it and writes this page: on {machine["processor"]}, {machine["cores"]} cores, Python {machine["python"]}; whatever sends is
 pinned to one core, whatever answers (nginx) to the other. Medians; repetitions: {repetitions}.
