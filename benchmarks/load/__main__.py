@@ -44,7 +44,7 @@ http {{
 }}
 """
 
-WHOLE = {"seconds": 8, "repetitions": 3, "soak_seconds": 600}
+WHOLE = {"seconds": 8, "repetitions": report.WHOLE_REPETITIONS, "soak_seconds": 600}
 QUICK = {"seconds": 2, "repetitions": 1, "soak_seconds": 20}
 
 type Json = dict[str, Any]
