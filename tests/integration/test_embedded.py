@@ -84,9 +84,11 @@ NODE_FUNCTION = {
 exports.handler = async (event) => {
   if (event.do === "raise") { const e = new Error("no"); e.name = "GuardrailRang"; throw e; }
   if (event.do === "ask") return new Promise((done, fail) => {
-    const request = require("https").request(`https://${event.host}/`, (reply) => reply.resume());
+    const request = require("https").request(`https://${event.host}/`, (reply) => {
+      reply.resume();
+      done([request.host, reply.socket.remoteAddress]);
+    });
     request.on("error", fail);
-    request.on("socket", (s) => s.on("lookup", (_, address, __, host) => done([host, address])));
     request.end();
   });
   process.stdout.write(JSON.stringify(event.line || "nothing") + (event.end ?? "\\n"));

@@ -163,6 +163,7 @@ class Outcome:
         on = next(a for a, seen in shown if seen and a.at > max(q.at for q in quiet))
         assert on.at < disabling, f"the probe saw nothing of {self.row}: {self.told()}"
         last = max(answer.at for answer, seen in shown if seen)
+        assert shown[-1][0].at > max(last, disabling), f"{self.row} did not end: {self.told()}"
         under = [answer for answer, seen in shown if seen and answer.at < disabling]
         rested = [answer for answer, seen in shown if not seen and answer.at < enabling]
         return Measured(
@@ -235,6 +236,8 @@ def _ask(url: str) -> Answer:
             status, text = reply.status, reply.read()
     except urllib.error.HTTPError as error:
         status, text = error.code, error.read()
+    except OSError:  # no answer is one, too: the probe goes on
+        status, text = 0, b""
     ms = 1000 * (time.perf_counter() - started)
     try:
         body = json.loads(text)
