@@ -68,7 +68,7 @@ $(SECURITY_READY): tests/security/requirements.txt
 	@touch $@
 
 unit: $(READY) ## The tests that need nothing started.
-	$(BIN)/pytest --numprocesses auto --dist worksteal $(UNIT)
+	$(BIN)/pytest --numprocesses auto --dist loadfile $(UNIT)
 
 interleavings: $(READY) ## Try many orders of everything that may happen inside of the steps.
 	INTERLEAVINGS=3000 $(BIN)/pytest tests/interleavings

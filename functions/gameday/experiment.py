@@ -25,7 +25,10 @@ MAXIMUM_RUN_SECONDS = 3600
 """No plan is longer, by the limits below; the machine's timeout and AppConfig's bake exceed it."""
 
 MAXIMUM_RATE_PER_SECOND = 1_000_000
-"""Of the whole load; how much one worker sends is another matter."""
+"""Of what may be written; how much one worker sends is another matter."""
+
+WORKER_RATE_PER_SECOND = 2000
+"""What one worker sends in time, with much room for TLS and for slow answers (docs/load.md)."""
 
 MAXIMUM_VALUES = 1000
 """Of one name."""
@@ -293,6 +296,16 @@ class Experiment(Model):
         description="Names of CloudWatch alarms that must stay quiet.",
     )
     windows: Windows = Field(default=Windows(), validate_default=True)
+
+    @field_validator("load")
+    @classmethod
+    def _of_one_worker(cls, load: Load) -> Load:
+        if load.peak_per_second > WORKER_RATE_PER_SECOND:
+            raise ValueError(
+                f"{load.peak_per_second:g} requests a second are more than one worker sends: "
+                f"ask for {WORKER_RATE_PER_SECOND} at most"
+            )
+        return load
 
     @field_validator("measures")
     @classmethod

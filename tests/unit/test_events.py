@@ -151,6 +151,7 @@ BROKEN = [
     ("header-no-text", "load.headers.accept", "valid string"),
     ("rate-zero", "load.rate_per_second", "greater than 0"),
     ("rate-over-a-million", "load.rate_per_second", "less than or equal to 1000000"),
+    ("rate-over-2000", "load", "2001 requests a second are more than one worker sends"),
     ("load-of-nothing", "load.requests", "nothing is sent"),
     ("load-of-one-request-and-several", "load.requests", "each of several requests"),
     ("load-of-a-function-with-a-url", "load.function", "a function is invoked: that has no url"),
