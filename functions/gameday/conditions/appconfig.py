@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from gameday.conditions import kind
-from gameday.conditions.failure_lambda import MODES_1, RULES, Format, resting_faults
+from gameday.conditions.failure_lambda import MODES_1, RULES, Configured, Format, resting_faults
 from gameday.conditions.kind import NEVER, Effect, Reach, Standing, by_mode, polls
 from gameday.errors import (
     ConditionNotDisabled,
@@ -56,54 +56,21 @@ class _Profile(kind.Condition):
         raise NotImplementedError
 
 
-class AppConfigCondition(_Profile):
+class AppConfigCondition(Configured, _Profile):
     """A fault that the target's injector reads from an AppConfig freeform profile."""
 
     kind: Literal["appconfig"]
     format: Literal[Format.FAILURE_LAMBDA_0, Format.FAILURE_LAMBDA_1] = Format.FAILURE_LAMBDA_1
-    configuration: dict[str, Any] = Field(
-        description="The fault, in the words of the format; every mode not named is off."
-    )
 
     profile_type = _FREEFORM
 
-    @field_validator("configuration")
-    @classmethod
-    def _obeyed_by_the_library(
-        cls, configuration: dict[str, Any], info: ValidationInfo
-    ) -> dict[str, Any]:
-        if "format" in info.data:
-            RULES[info.data["format"]].check(configuration)
-        return configuration
-
-    @property
-    def modes(self) -> tuple[str, ...]:
-        """See `kind.Condition`."""
-        return RULES[self.format].modes(self.configuration)
-
-    @property
-    def reach(self) -> Reach:
-        """See `kind.Condition`."""
-        return RULES[self.format].reach(self.configuration)
-
-    @property
-    def effects(self) -> Mapping[str, Effect]:
-        """See `kind.Condition`."""
-        return RULES[self.format].effects(self.configuration)
-
-    def _given(self, mode: str) -> CloudWatchMetric | None:
-        # Lines of text, which the others write, give a metric filter no dimension.
-        of_flags = self.format is Format.FAILURE_LAMBDA_1
-        return by_mode(self.evidence, mode) if of_flags else self.evidence
-
     def content(self, stored: bytes, expires_at: float) -> dict[str, Any]:
         """See `_Profile`."""
-        complete = RULES[self.format].complete(self.configuration)
-        return {**complete, "expires_at": int(expires_at)}
+        return self.leased(expires_at)
 
     def faults(self, where: str, served: bytes, stored: bytes) -> list[str]:
         """See `_Profile`."""
-        return resting_faults(where, self.format, self.modes, served, ours=self.evidence is None)
+        return self.resting_faults(where, served)
 
 
 class FlagCondition(_Profile):

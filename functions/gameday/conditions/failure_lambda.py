@@ -15,8 +15,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeIs
 
-from gameday.conditions.kind import Effect, Reach
+from pydantic import Field, ValidationInfo, field_validator
+
+from gameday.conditions import kind
+from gameday.conditions.kind import Effect, Reach, by_mode
 from gameday.errors import Fault
+from gameday.kinds import CloudWatchMetric
 
 Configuration = Mapping[str, Any]
 _Check = Callable[[Any], str | None]
@@ -508,3 +512,50 @@ RULES: Mapping[Format, Rules] = {
         check_chaos, modes_chaos, complete_chaos, rests_chaos, reach_chaos, effects_chaos
     ),
 }
+
+
+class Configured(kind.Condition):
+    """A fault that is written in one of the formats, wherever the switch is."""
+
+    format: Format = Format.FAILURE_LAMBDA_1
+    configuration: dict[str, Any] = Field(
+        description="The fault, in the words of the format; every mode not named is off."
+    )
+
+    @field_validator("configuration")
+    @classmethod
+    def _obeyed_by_the_library(
+        cls, configuration: dict[str, Any], info: ValidationInfo
+    ) -> dict[str, Any]:
+        if "format" in info.data:
+            RULES[info.data["format"]].check(configuration)
+        return configuration
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """See `kind.Condition`."""
+        return RULES[self.format].modes(self.configuration)
+
+    @property
+    def reach(self) -> Reach:
+        """See `kind.Condition`."""
+        return RULES[self.format].reach(self.configuration)
+
+    @property
+    def effects(self) -> Mapping[str, Effect]:
+        """See `kind.Condition`."""
+        return RULES[self.format].effects(self.configuration)
+
+    def _given(self, mode: str) -> CloudWatchMetric | None:
+        # Lines of text, which the others write, give a metric filter no dimension.
+        of_flags = self.format is Format.FAILURE_LAMBDA_1
+        return by_mode(self.evidence, mode) if of_flags else self.evidence
+
+    def leased(self, expires_at: float) -> dict[str, Any]:
+        """The whole configuration that is on until then, in epoch seconds."""
+        complete = RULES[self.format].complete(self.configuration)
+        return {**complete, "expires_at": int(expires_at)}
+
+    def resting_faults(self, where: str, resting: bytes) -> list[str]:
+        """Why it may not start from what is there now."""
+        return resting_faults(where, self.format, self.modes, resting, ours=self.evidence is None)

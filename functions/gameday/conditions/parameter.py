@@ -6,24 +6,20 @@ For failure-lambda (`FAILURE_INJECTION_PARAM`), chaos-lambda (`CHAOS_PARAM`) and
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
-from gameday.conditions import kind
-from gameday.conditions.failure_lambda import RULES, Format, resting_faults
-from gameday.conditions.kind import Effect, Reach, by_mode
+from gameday.conditions.failure_lambda import Configured
 from gameday.conditions.setting import Setting, Target
 from gameday.errors import RunRefused
-from gameday.kinds import CloudWatchMetric
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 
-class ParameterCondition(kind.Condition):
+class ParameterCondition(Configured):
     """A fault that the target reads from a parameter of Parameter Store."""
 
     kind: Literal["parameter"]
@@ -33,39 +29,6 @@ class ParameterCondition(kind.Condition):
         max_length=1011,
         description="Its name.",
     )
-    format: Format = Format.FAILURE_LAMBDA_1
-    configuration: dict[str, Any] = Field(
-        description="The fault, in the words of the format; every mode not named is off."
-    )
-
-    @field_validator("configuration")
-    @classmethod
-    def _obeyed_by_the_library(
-        cls, configuration: dict[str, Any], info: ValidationInfo
-    ) -> dict[str, Any]:
-        if "format" in info.data:
-            RULES[info.data["format"]].check(configuration)
-        return configuration
-
-    @property
-    def modes(self) -> tuple[str, ...]:
-        """See `kind.Condition`."""
-        return RULES[self.format].modes(self.configuration)
-
-    @property
-    def reach(self) -> Reach:
-        """See `kind.Condition`."""
-        return RULES[self.format].reach(self.configuration)
-
-    @property
-    def effects(self) -> Mapping[str, Effect]:
-        """See `kind.Condition`."""
-        return RULES[self.format].effects(self.configuration)
-
-    def _given(self, mode: str) -> CloudWatchMetric | None:
-        # Lines of text, which the others write, give a metric filter no dimension.
-        of_flags = self.format is Format.FAILURE_LAMBDA_1
-        return by_mode(self.evidence, mode) if of_flags else self.evidence
 
 
 @dataclass(frozen=True)
@@ -85,13 +48,7 @@ class Parameter(Setting):
         if found["Type"] != "String":
             raise RunRefused([f"{where} is encrypted or a list: make one of the type String"])
         before = found["Value"]
-        faults = resting_faults(
-            where,
-            condition.format,
-            condition.modes,
-            before.encode(),
-            ours=condition.evidence is None,
-        )
+        faults = condition.resting_faults(where, before.encode())
         if faults:
             raise RunRefused(faults)
         return Target(name=name, before=before)
@@ -100,8 +57,7 @@ class Parameter(Setting):
         self, condition: ParameterCondition, target: Target, run_id: str, expires_at: float
     ) -> str:
         """See `Setting`."""
-        content = RULES[condition.format].complete(condition.configuration)
-        return json.dumps({**content, "expires_at": int(expires_at)})
+        return json.dumps(condition.leased(expires_at))
 
     def read(self, target: Target) -> str | None:
         """See `Setting`."""
