@@ -7,6 +7,7 @@ was seen is held as counts, never as a list, so memory does not grow with the nu
 
 import logging
 import math
+import sys
 import threading
 import time
 from collections import Counter
@@ -45,6 +46,7 @@ _STOP_CHECK_EVERY_SECONDS = 0.25
 _STOP_CHECK_TIMEOUT_SECONDS = 2.0
 _STOP_UNKNOWN_LIMIT = 3
 _STOP_GRACE_SECONDS = 1.0
+_SWITCH_SECONDS = 0.0005  # how long the threads beside the load may keep it from running; else 5 ms
 
 _TENTH_NS = 100_000  # of a millisecond
 _MAXIMUM_VALUES_PER_DATUM = 150  # PutMetricData: unique values of one datum
@@ -100,6 +102,7 @@ def generate_load(
     Raises:
         MetricsNotPublished: when CloudWatch did not take the metrics; the load had its time.
     """
+    sys.setswitchinterval(_SWITCH_SECONDS)
     started_at = time.time() if share.start_at is None else share.start_at
     earliest = started_at + warm_up_seconds
     schedule = _Schedule(
