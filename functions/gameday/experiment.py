@@ -23,9 +23,11 @@ from gameday.feasibility import (
     shortfalls,
 )
 from gameday.kinds import CLOUDWATCH_METRIC, LOAD_METRIC, NUMBER, CloudWatchMetric, Measure, Model
+from gameday.scale import MOST_WORKERS, Workers, workers, workers_for
 
-MAXIMUM_RUN_SECONDS = 3600
-"""No plan is longer, by the limits below; the machine's timeout and AppConfig's bake exceed it."""
+MAXIMUM_RUN_SECONDS = 10_200
+"""No plan is longer, by the limits below; the machine's timeout and AppConfig's bake exceed it, and
+all three stay below the 3 hours for which CloudWatch keeps what is finer than a minute."""
 
 _MINUTE_SECONDS = 60
 """A window may have to wait for the next clock minute."""
@@ -55,9 +57,15 @@ class Load(Model):
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     headers: dict[str, str] = Field(default_factory=dict)
     body: str | None = Field(default=None, max_length=65_536)
-    rate_per_second: float = Field(default=5.0, gt=0, le=200)
+    rate_per_second: float = Field(default=5.0, gt=0, le=1_000_000)
     timeout_seconds: float = Field(default=10.0, gt=0, le=30)
     warm_up_seconds: int = Field(default=10, ge=0, le=120)
+    expected_latency_ms: float = Field(
+        default=200.0,
+        gt=0,
+        le=30_000,
+        description="Without the condition; the plan reckons with it how many are in flight.",
+    )
 
     @field_validator("headers")
     @classmethod
@@ -109,7 +117,11 @@ class Plan(Model):
 
     baseline_requests: int
     condition_requests: int
+    most_requests: int = Field(description="No run sends more, warm-ups and all phases together.")
     condition_warm_up_seconds: int
+    baseline_workers: Workers
+    condition_workers: Workers
+    recovery_workers: Workers
     settle_seconds: int
     lease_seconds: int = Field(description="How long the condition may be on; then it expires.")
     watch_seconds: int = Field(description="When the watch ends by itself, and with it the work.")
@@ -132,6 +144,18 @@ class Experiment(Model):
         description="Names of CloudWatch alarms that must stay quiet.",
     )
     windows: Windows = Field(default=Windows(), validate_default=True)
+
+    @field_validator("load")
+    @classmethod
+    def _few_enough_workers(cls, load: Load, info: ValidationInfo) -> Load:
+        condition = info.data.get("condition")
+        needed = workers_for(load.rate_per_second, _latency_ms(load, condition)) if condition else 1
+        if needed > MOST_WORKERS:
+            raise ValueError(
+                f"takes {needed} workers, and {MOST_WORKERS} are the most: lower rate_per_second, "
+                "or the latency, for slow requests need more connections"
+            )
+        return load
 
     @field_validator("measures")
     @classmethod
@@ -186,8 +210,18 @@ class Experiment(Model):
         """The plan of one run: how long the condition, the work and the whole of it may take."""
         windows, load = self.windows, self.load
         warm_up = max(load.warm_up_seconds, self.condition.propagation_seconds)
+        at_once = workers_for(load.rate_per_second, _latency_ms(load, self.condition))
+        baseline, condition, recovery = (
+            workers(at_once, warm_up_seconds, window_seconds)
+            for warm_up_seconds, window_seconds in (
+                (load.warm_up_seconds, windows.baseline_seconds),
+                (warm_up, windows.condition_seconds),
+                (0, windows.recovery_seconds),
+            )
+        )
         before = (
-            load.warm_up_seconds
+            baseline.head_start_seconds
+            + load.warm_up_seconds
             + _MINUTE_SECONDS
             + windows.baseline_seconds
             + windows.settle_seconds
@@ -195,6 +229,7 @@ class Experiment(Model):
         )
         lease = (
             _SERVING_SECONDS
+            + condition.head_start_seconds
             + warm_up
             + _MINUTE_SECONDS
             + windows.condition_seconds
@@ -202,20 +237,38 @@ class Experiment(Model):
         )
         work = before + lease + windows.settle_seconds + _MARGIN_SECONDS
         after = (
-            _MINUTE_SECONDS
+            recovery.head_start_seconds
+            + _MINUTE_SECONDS
             + windows.recovery_seconds
             + windows.settle_seconds
             + 2 * _MARGIN_SECONDS  # to disable and to publish, each with retries
         )
+        loaded = (
+            load.warm_up_seconds
+            + windows.baseline_seconds
+            + warm_up
+            + windows.condition_seconds
+            + windows.recovery_seconds
+            + 3 * _MINUTE_SECONDS
+        )
         return Plan(
             baseline_requests=requests_in(windows.baseline_seconds, load.rate_per_second),
             condition_requests=requests_in(windows.condition_seconds, load.rate_per_second),
+            most_requests=requests_in(loaded, load.rate_per_second),
             condition_warm_up_seconds=warm_up,
+            baseline_workers=baseline,
+            condition_workers=condition,
+            recovery_workers=recovery,
             settle_seconds=windows.settle_seconds,
             lease_seconds=lease,
             watch_seconds=work,
             deadline_seconds=work + after,
         )
+
+
+def _latency_ms(load: Load, condition: AnyCondition) -> float:
+    """What a request is expected to take while the condition is on."""
+    return load.expected_latency_ms + condition.reach.latency_ms
 
 
 def parse(document: object, *, references: bool = False) -> Experiment:
