@@ -5,29 +5,33 @@ Pure: no client, no clock, no environment. `parse` is the one door from a docume
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from gameday.arrivals import Arrivals, Spacing
 from gameday.conditions import KINDS, AnyCondition
 from gameday.conditions.failure_lambda import Unusable
 from gameday.errors import Fault, InvalidExperiment
-from gameday.feasibility import (
-    LONGEST_WINDOW_SECONDS,
-    WINDOWS_SECONDS,
-    requests_in,
-    shortfalls,
-)
+from gameday.feasibility import LONGEST_WINDOW_SECONDS, WINDOWS_SECONDS, shortfalls
 from gameday.kinds import CLOUDWATCH_METRIC, LOAD_METRIC, NUMBER, CloudWatchMetric, Measure, Model
 from gameday.scale import MOST_WORKERS, Workers, workers, workers_for
 
 MAXIMUM_RUN_SECONDS = 10_200
 """No plan is longer, by the limits below; the machine's timeout and AppConfig's bake exceed it, and
 all three stay below the 3 hours for which CloudWatch keeps what is finer than a minute."""
+
+MAXIMUM_RATE_PER_SECOND = 1_000_000
+"""Of the whole load; how much one worker sends is another matter."""
+
+MAXIMUM_VALUES = 1000
+"""Of one name."""
 
 _MINUTE_SECONDS = 60
 """A window may have to wait for the next clock minute."""
@@ -39,6 +43,10 @@ _MARGIN_SECONDS = 60
 """What the steps beside a window may take: cold starts, calls that are retried."""
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_PLACE = re.compile(r"\{[^}]*\}")
+_VALUE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_REGION = re.compile(r"\.(?:execute-api|lambda-url)\.([a-z0-9-]+)\.(?:amazonaws\.com|on\.aws)")
+_HEADERS_OF_ITS_OWN = {"connection", "content-length", "transfer-encoding"}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110
 
 
@@ -50,14 +58,106 @@ class Phase(StrEnum):
     RECOVERY = "recovery"
 
 
-class Load(Model):
-    """Requests that leave on schedule, whatever the answers do."""
+class Signing(Model):
+    """By which IAM lets a request pass: with the permissions of the function that sends it."""
 
-    url: str = Field(max_length=2048)
+    service: Literal["execute-api", "lambda"] = Field(
+        description="`execute-api` for API Gateway, `lambda` for a function URL."
+    )
+    region: str | None = Field(
+        default=None,
+        pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
+        description="Needed where the address does not name it, as of a domain of your own.",
+    )
+
+    def region_of(self, url: str) -> str | None:
+        """The region to sign for: None if nothing names it."""
+        found = _REGION.search(urlsplit(url).hostname or "")
+        return self.region or (found and found[1])
+
+
+class Request(Model):
+    """What is sent: to an address, or to a Lambda function directly."""
+
+    url: str | None = Field(default=None, max_length=2048)
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     headers: dict[str, str] = Field(default_factory=dict)
+    sign: Signing | None = None
+    function: str | None = Field(
+        default=None, pattern=r"^[\w:.${}-]{1,200}$", description="Its name or ARN, or an alias's."
+    )
+    invocation: Literal["synchronous", "asynchronous"] = "synchronous"
     body: str | None = Field(default=None, max_length=65_536)
-    rate_per_second: float = Field(default=5.0, gt=0, le=1_000_000)
+
+    @field_validator("headers")
+    @classmethod
+    def _one_line_each(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name) or not value.isprintable():
+                raise ValueError(f"{name!r} is no header: a name is a token, a value one line")
+            if name.lower() in _HEADERS_OF_ITS_OWN:
+                raise ValueError(f"{name!r} follows from the request: leave it out")
+        return headers
+
+    @field_validator("url")
+    @classmethod
+    def _an_http_address(cls, url: str | None) -> str | None:
+        if url is None or _REFERENCE.search(url):
+            return url
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("must be an http:// or https:// address")
+        if parts.username is not None:
+            raise ValueError("has a user in it: write no secret into the document")
+        if _PLACE.search(parts.netloc):
+            raise ValueError("a value may stand anywhere behind the host, not in it")
+        if parts.port == 0:  # reading it raises a ValueError for one that is no number
+            raise ValueError("port 0 cannot be connected to")
+        return url
+
+    @field_validator("sign")
+    @classmethod
+    def _for_a_region(cls, sign: Signing | None, info: ValidationInfo) -> Signing | None:
+        url = info.data.get("url")
+        if sign and url and not _REFERENCE.search(url) and not sign.region_of(url):
+            raise ValueError("the address does not name its region: state it")
+        return sign
+
+    @field_validator("function")
+    @classmethod
+    def _one_target(cls, function: str | None, info: ValidationInfo) -> str | None:
+        if function is None:
+            return None
+        given = [name for name in ("url", "headers", "sign") if info.data.get(name)]
+        if info.data.get("method", "GET") != "GET":
+            given.append("method")
+        if given:
+            raise ValueError(f"a function is invoked: that has no {', '.join(given)}")
+        return function
+
+    @property
+    def texts(self) -> Iterator[str]:
+        """Everything in which a value may stand."""
+        yield from filter(None, (self.url, self.body, *self.headers.values()))
+
+
+class WeightedRequest(Request):
+    """One of several."""
+
+    weight: int = Field(default=1, ge=1, le=100)
+
+
+class Load(Request):
+    """Requests that leave on schedule, whatever the answers do."""
+
+    requests: tuple[WeightedRequest, ...] = Field(default=(), max_length=20, validate_default=True)
+    values: dict[str, tuple[str, ...]] = Field(default_factory=dict, max_length=10)
+    rate_per_second: float = Field(default=5.0, gt=0, le=MAXIMUM_RATE_PER_SECOND)
+    to_per_second: float | None = Field(default=None, gt=0, le=MAXIMUM_RATE_PER_SECOND)
+    then_per_second: tuple[Annotated[float, Field(gt=0, le=MAXIMUM_RATE_PER_SECOND)], ...] = Field(
+        default=(), max_length=20
+    )
+    spacing: Spacing = Spacing.EVEN
     timeout_seconds: float = Field(default=10.0, gt=0, le=30)
     warm_up_seconds: int = Field(default=10, ge=0, le=120)
     expected_latency_ms: float = Field(
@@ -67,23 +167,80 @@ class Load(Model):
         description="Without the condition; the plan reckons with it how many are in flight.",
     )
 
-    @field_validator("headers")
+    @field_validator("requests")
     @classmethod
-    def _one_line_each(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name, value in headers.items():
-            if not _HEADER_NAME.fullmatch(name) or not value.isprintable():
-                raise ValueError(f"{name!r} is no header: a name is a token, a value one line")
-        return headers
-
-    @field_validator("url")
-    @classmethod
-    def _an_http_address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if not _REFERENCE.search(url) and (
-            parts.scheme not in {"http", "https"} or not parts.netloc
+    def _something_to_send(
+        cls, requests: tuple[WeightedRequest, ...], info: ValidationInfo
+    ) -> tuple[WeightedRequest, ...]:
+        one = any(info.data.get(name) for name in ("url", "function"))
+        if not one and not requests and {"url", "function"} <= info.data.keys():
+            raise ValueError("nothing is sent: give a url, a function, or several requests")
+        fields = set(Request.model_fields)
+        if requests and any(
+            value != Request.model_fields[name].get_default(call_default_factory=True)
+            for name, value in info.data.items()
+            if name in fields
         ):
-            raise ValueError("must be an http:// or https:// address")
-        return url
+            raise ValueError("each of several requests says everything of itself")
+        for number, request in enumerate(requests):
+            if not request.url and not request.function:
+                raise ValueError(f"number {number} has neither a url nor a function")
+        return requests
+
+    @field_validator("values")
+    @classmethod
+    def _that_are_used(
+        cls, values: dict[str, tuple[str, ...]], info: ValidationInfo
+    ) -> dict[str, tuple[str, ...]]:
+        if not {*Request.model_fields, "requests"} <= info.data.keys():
+            return values  # what it would look at has faults of its own
+        sent = _sends(info.data)
+        texts = [text for request in sent for text in request.texts]
+        in_headers = [text for request in sent for text in request.headers.values()]
+        for name, several in values.items():
+            place = f"{{{name}}}"
+            if not _VALUE_NAME.fullmatch(name) or not 0 < len(several) <= MAXIMUM_VALUES:
+                raise ValueError(
+                    f"{name!r}: a name is lower-case letters, digits and _, "
+                    f"its values are 1 to {MAXIMUM_VALUES}"
+                )
+            if not any(place in text for text in texts):
+                raise ValueError(f"nothing says {place}")
+            if not all(map(str.isprintable, several)) and any(place in t for t in in_headers):
+                raise ValueError(f"{place} is in a header, whose value is one line")
+        return values
+
+    @field_validator("then_per_second")
+    @classmethod
+    def _one_shape(cls, rates: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        if rates and info.data.get("to_per_second") is not None:
+            raise ValueError("a load is a ramp or goes in steps: leave one of them out")
+        return rates
+
+    @property
+    def sends(self) -> tuple[WeightedRequest, ...]:
+        """All that it sends, be it one or several."""
+        return _sends(dict(self))
+
+    @property
+    def peak_per_second(self) -> float:
+        """The highest rate that it has at any time."""
+        return max(self.rate_per_second, self.to_per_second or 0, *self.then_per_second, 0)
+
+    def arrivals(self, seconds: int) -> Arrivals:
+        """What becomes due in a window of this length."""
+        rates = [Fraction(str(rate)) for rate in (self.rate_per_second, *self.then_per_second)]
+        pairs = [(rate, rate) for rate in rates]
+        if self.to_per_second is not None:
+            pairs = [(rates[0], Fraction(str(self.to_per_second)))]
+        return Arrivals(tuple(pairs), seconds, self.spacing)
+
+
+def _sends(fields: Mapping[str, Any]) -> tuple[WeightedRequest, ...]:
+    if several := fields.get("requests"):
+        return tuple(several)
+    own = {name: fields[name] for name in Request.model_fields}
+    return (WeightedRequest.model_construct(**own, weight=1),)
 
 
 class Windows(Model):
@@ -149,11 +306,11 @@ class Experiment(Model):
     @classmethod
     def _few_enough_workers(cls, load: Load, info: ValidationInfo) -> Load:
         condition = info.data.get("condition")
-        needed = workers_for(load.rate_per_second, _latency_ms(load, condition)) if condition else 1
+        needed = workers_for(load.peak_per_second, _latency_ms(load, condition)) if condition else 1
         if needed > MOST_WORKERS:
             raise ValueError(
-                f"takes {needed} workers, and {MOST_WORKERS} are the most: lower rate_per_second, "
-                "or the latency, for slow requests need more connections"
+                f"takes {needed} workers, and {MOST_WORKERS} are the most: lower the rate, or the "
+                "latency, for slow requests need more connections"
             )
         return load
 
@@ -196,7 +353,7 @@ class Experiment(Model):
         too_short = load and "; ".join(
             shortfalls(
                 measures,
-                load.rate_per_second,
+                lambda seconds: load.arrivals(seconds).count,
                 windows.baseline_seconds,
                 windows.condition_seconds,
             )
@@ -210,7 +367,7 @@ class Experiment(Model):
         """The plan of one run: how long the condition, the work and the whole of it may take."""
         windows, load = self.windows, self.load
         warm_up = max(load.warm_up_seconds, self.condition.propagation_seconds)
-        at_once = workers_for(load.rate_per_second, _latency_ms(load, self.condition))
+        at_once = workers_for(load.peak_per_second, _latency_ms(load, self.condition))
         baseline, condition, recovery = (
             workers(at_once, warm_up_seconds, window_seconds)
             for warm_up_seconds, window_seconds in (
@@ -243,18 +400,19 @@ class Experiment(Model):
             + windows.settle_seconds
             + 2 * _MARGIN_SECONDS  # to disable and to publish, each with retries
         )
-        loaded = (
-            load.warm_up_seconds
-            + windows.baseline_seconds
-            + warm_up
-            + windows.condition_seconds
-            + windows.recovery_seconds
-            + 3 * _MINUTE_SECONDS
+        warming_up = load.warm_up_seconds + warm_up + 3 * _MINUTE_SECONDS
+        most_requests = math.ceil(warming_up * load.rate_per_second) + sum(
+            load.arrivals(seconds).count
+            for seconds in (
+                windows.baseline_seconds,
+                windows.condition_seconds,
+                windows.recovery_seconds,
+            )
         )
         return Plan(
-            baseline_requests=requests_in(windows.baseline_seconds, load.rate_per_second),
-            condition_requests=requests_in(windows.condition_seconds, load.rate_per_second),
-            most_requests=requests_in(loaded, load.rate_per_second),
+            baseline_requests=load.arrivals(windows.baseline_seconds).count,
+            condition_requests=load.arrivals(windows.condition_seconds).count,
+            most_requests=most_requests,
             condition_warm_up_seconds=warm_up,
             baseline_workers=baseline,
             condition_workers=condition,

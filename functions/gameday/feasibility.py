@@ -1,8 +1,6 @@
 """Whether a run can decide at all, by rate and duration, before anything is injected. Pure."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
 
 from gameday.kinds import (
     FEWEST_SLICES,
@@ -25,15 +23,15 @@ WINDOWS_SECONDS = (*range(10, 60), *range(60, LONGEST_WINDOW_SECONDS + 1, 60))
 """Every length that a window may have: one CloudWatch period."""
 
 
-def requests_in(seconds: int, rate_per_second: float) -> int:
-    """How many requests become due in a window."""
-    return math.ceil(seconds * Fraction(str(rate_per_second)))
-
-
 def shortfalls(
-    measures: Sequence[Measure], rate_per_second: float, baseline_seconds: int, seconds: int
+    measures: Sequence[Measure],
+    requests_in: Callable[[int], int],
+    baseline_seconds: int,
+    seconds: int,
 ) -> Iterator[str]:
     """Say for each measure that no outcome of the run could decide, what could.
+
+    `requests_in` tells how many requests become due in a window of so many seconds.
 
     Under the condition it must be able to pass and to fail; the baseline must be able to pass.
     What a metric that is not the load's will count is not known, so there it is only time that
@@ -43,7 +41,7 @@ def shortfalls(
         whole_minutes = any(isinstance(m, CloudWatchMetric) for m in measure.looks_at)
 
         def decides(window: int, fails: bool, one: Measure = measure) -> bool:
-            return _decides(one, window, requests_in(window, rate_per_second), fails=fails)
+            return _decides(one, window, requests_in(window), fails=fails)
 
         for name, window, fails in (
             ("baseline_seconds", baseline_seconds, False),
@@ -65,7 +63,7 @@ def shortfalls(
                 else f"none up to {LONGEST_WINDOW_SECONDS} s can: change the load or the measure"
             )
             yield (
-                f"{measure.name!r} cannot be decided by {requests_in(window, rate_per_second)} "
+                f"{measure.name!r} cannot be decided by {requests_in(window)} "
                 f"requests in {name} of {window}: {best}"
             )
 

@@ -10,29 +10,28 @@ import errno
 import logging
 import math
 import time
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import ROUND_CEILING, Context
-from fractions import Fraction
 from functools import partial
-from itertools import accumulate, batched
+from itertools import batched, chain
 from typing import TYPE_CHECKING
 
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 from multidict import CIMultiDict
 
+from gameday.arrivals import SECOND_NS, WHOLE, Arrivals, Share
 from gameday.errors import MetricsNotPublished
 from gameday.experiment import Load, Phase
 from gameday.kinds import LoadMetric
-from gameday.observations import NAMESPACE, Failure, LoadReport, Quantiles, Window
+from gameday.observations import NAMESPACE, Failure, Histogram, LoadReport, Window, rounded_up
 
 if TYPE_CHECKING:
+    from botocore.credentials import Credentials
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_cloudwatch.literals import StandardUnitType
     from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
@@ -54,9 +53,17 @@ _STOP_GRACE_SECONDS = 1.0
 
 _MAXIMUM_VALUES_PER_DATUM = 150  # PutMetricData: unique values of one datum
 _MAXIMUM_DATA_PER_CALL = 50  # 1,000 are allowed, but 150 values make 13 kB, and a call 1 MB
-_THREE_DIGITS_UP = Context(prec=3, rounding=ROUND_CEILING)
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who signs, and where the functions of this region are invoked."""
+
+    credentials: "Credentials"
+    region: str
+    lambda_url: str
 
 
 def window_start(now: float, window_seconds: int) -> int:
@@ -83,6 +90,8 @@ def generate_load(
     cloudwatch: "CloudWatchClient",
     run_id: str,
     one_period: bool = True,
+    share: Share = WHOLE,
+    account: Account | None = None,
 ) -> LoadReport:
     """Warm the target up, load it for one measured window, and publish what was seen.
 
@@ -98,17 +107,20 @@ def generate_load(
         run_id: for the target's access log, in the User-Agent.
         one_period: whether CloudWatch is to read the window as one period; a window that is read
             in slices starts as soon as it may.
+        share: this worker's part; the report is of it alone, see `LoadReport.merged`.
+        account: for requests that are signed, and functions that are invoked.
 
     Raises:
         MetricsNotPublished: when CloudWatch did not take the metrics; the load had its time.
     """
-    now = time.time()
-    earliest = now + warm_up_seconds
+    started_at = time.time() if share.start_at is None else share.start_at
+    earliest = started_at + warm_up_seconds
     schedule = _Schedule(
-        rate_per_second=Fraction(str(load.rate_per_second)),
-        started_at=now,
+        arrivals=load.arrivals(window_seconds),
+        share=share,
+        seed=run_id,
+        started_at=started_at,
         window_start=window_start(earliest, window_seconds) if one_period else math.ceil(earliest),
-        window_seconds=window_seconds,
     )
     worker = _Worker(load, schedule, run_id)
     dimensions = {"Experiment": experiment, "Phase": phase.value}
@@ -118,36 +130,33 @@ def generate_load(
 
 @dataclass(frozen=True)
 class _Schedule:
-    """Which request is due when; number 0 opens the measured window, those below it warm up.
+    """Which request is due when; number 0 opens the measured window, those below it warm up."""
 
-    Exact fractions of a second, so that no rounding moves a request over the window's edge.
-    """
-
-    rate_per_second: Fraction
+    arrivals: Arrivals
+    share: Share
+    seed: str
     started_at: float
     window_start: int
-    window_seconds: int
 
     @property
     def window_end(self) -> int:
-        return self.window_start + self.window_seconds
+        until = self.share.until_second
+        return self.window_start + (self.arrivals.seconds if until is None else until)
 
-    def numbers(self) -> range:
-        warm_up = math.floor((self.window_start - self.started_at) * self.rate_per_second)
-        return range(-warm_up, math.ceil(self.window_seconds * self.rate_per_second))
-
-    def due_at(self, number: int) -> float:
-        return self.window_start + float(number / self.rate_per_second)
-
-    def second(self, number: int) -> int:
-        return self.window_start + math.floor(number / self.rate_per_second)
+    def requests(self) -> Iterator[tuple[int, float, int]]:
+        """Number, due at, second."""
+        warm_up = self.arrivals.due_before(self.window_start - self.started_at, self.share)
+        window = self.arrivals.due(self.share, self.seed)
+        for number, due_ns in chain(() if self.share.from_second else warm_up, window):
+            second = self.window_start + due_ns // SECOND_NS
+            yield number, self.window_start + due_ns / SECOND_NS, second
 
 
 @dataclass
 class _Counts:
     """What became of some of the requests."""
 
-    latencies_ms: Counter[float] = field(default_factory=Counter)
+    latencies: Counter[int] = field(default_factory=Counter)
     succeeded: int = 0
     failed: int = 0
 
@@ -161,14 +170,14 @@ class _Seen:
         self._total = _Counts()
         self._by_status: Counter[str] = Counter()
         self._errors: Counter[Failure] = Counter()
-        self._schedule_errors_ms: Counter[float] = Counter()
+        self._schedule_errors: Counter[int] = Counter()
         # Every second of the window from the first, so that one without a request says zero.
         seconds = range(schedule.window_start, schedule.window_end)
         self._by_second = defaultdict(_Counts, {second: _Counts() for second in seconds})
         self.offered = 0
 
     def sent(self, late_seconds: float) -> None:
-        self._schedule_errors_ms[_tenths(max(0.0, late_seconds * 1000))] += 1
+        self._schedule_errors[_tenths(max(0.0, late_seconds * 1000))] += 1
 
     def ended(self, second: int, outcome: int | Failure, latency_seconds: float) -> None:
         """Count a status, or why there is none: which is never faster than the timeout."""
@@ -180,7 +189,7 @@ class _Seen:
             self._by_status[str(outcome)] += 1
         succeeded = not isinstance(outcome, Failure) and 200 <= outcome < 400
         for counts in (self._by_second[second], self._total):
-            counts.latencies_ms[_tenths(latency_ms)] += 1
+            counts.latencies[_tenths(latency_ms)] += 1
             counts.succeeded += succeeded
             counts.failed += not succeeded
 
@@ -199,26 +208,15 @@ class _Seen:
             failed=self._total.failed,
             by_status=dict(self._by_status),
             errors={failure: count for failure, count in self._errors.items() if count},
-            latency_ms=_quantiles(self._total.latencies_ms),
-            schedule_error_ms=_quantiles(self._schedule_errors_ms),
+            latencies=Histogram.of(self._total.latencies),
+            schedule_errors=Histogram.of(self._schedule_errors),
             stopped=stopped,
         )
 
 
-def _tenths(value: float) -> float:
+def _tenths(milliseconds: float) -> int:
     """Round up: no latency may slip under a threshold that it exceeded."""
-    return math.ceil(value * 10) / 10
-
-
-def _quantiles(histogram: Counter[float]) -> Quantiles | None:
-    if not histogram:
-        return None
-    values = sorted(histogram)
-    ranks = list(accumulate(histogram[value] for value in values))
-    p50, p95, p99 = (
-        values[bisect_left(ranks, math.ceil(ranks[-1] * percent / 100))] for percent in (50, 95, 99)
-    )
-    return Quantiles(p50=p50, p95=p95, p99=p99, max=values[-1])
+    return math.ceil(milliseconds * 10)
 
 
 async def _work(
@@ -288,24 +286,25 @@ class _Worker:
 
     async def _keep_the_schedule(self, session: aiohttp.ClientSession) -> None:
         async with asyncio.TaskGroup() as requests:
-            for number in self._schedule.numbers():
-                await self._sleep_until(self._schedule.due_at(number))
+            for number, due_at, second in self._schedule.requests():
+                await self._sleep_until(due_at)
                 if self.stopped:
                     return
                 if number >= 0:
                     self.seen.offered += 1
                 if self._in_flight < MAXIMUM_IN_FLIGHT:
                     self._in_flight += 1
-                    requests.create_task(self._request(session, number))
+                    requests.create_task(self._request(session, number, due_at, second))
                 else:
-                    self._ended(number, Failure.OVERLOAD)
+                    self._ended(number, due_at, second, Failure.OVERLOAD)
             await self._sleep_until(self._schedule.window_end)
 
     async def _sleep_until(self, moment: float) -> None:
         await asyncio.sleep(max(0.0, moment - self.now()))
 
-    async def _request(self, session: aiohttp.ClientSession, number: int) -> None:
-        due_at = self._schedule.due_at(number)
+    async def _request(
+        self, session: aiohttp.ClientSession, number: int, due_at: float, second: int
+    ) -> None:
         if number >= 0:
             self.seen.sent(self.now() - due_at)
         outcome: int | Failure
@@ -316,7 +315,7 @@ class _Worker:
             outcome = _failure(error)
         finally:
             self._in_flight -= 1
-        self._ended(number, outcome)
+        self._ended(number, due_at, second, outcome)
 
     async def _answer(self, session: aiohttp.ClientSession) -> int:
         load = self._load
@@ -331,10 +330,9 @@ class _Worker:
                     break
             return response.status
 
-    def _ended(self, number: int, outcome: int | Failure) -> None:
+    def _ended(self, number: int, due_at: float, second: int, outcome: int | Failure) -> None:
         if number >= 0:
-            latency_seconds = self.now() - self._schedule.due_at(number)
-            self.seen.ended(self._schedule.second(number), outcome, latency_seconds)
+            self.seen.ended(second, outcome, self.now() - due_at)
 
 
 async def _told_to_stop(stopped: Callable[[], bool]) -> None:
@@ -407,12 +405,12 @@ def _data(
             "StorageResolution": 1,
         }
 
-    latencies = _few(counts.latencies_ms).items()
+    latencies = _few(counts.latencies).items()
     for chunk in batched(latencies, _MAXIMUM_VALUES_PER_DATUM, strict=False):
-        values, numbers = zip(*chunk, strict=True)
+        tenths, numbers = zip(*chunk, strict=True)
         yield {
             **datum(LoadMetric.LATENCY, "Milliseconds"),
-            "Values": values,
+            "Values": [value / 10 for value in tenths],
             "Counts": numbers,
         }
     for metric, count in (
@@ -423,11 +421,6 @@ def _data(
         yield {**datum(metric, "Count"), "Value": count}
 
 
-def _few(latencies_ms: Counter[float]) -> Counter[float]:
-    """At most one datum's worth of values where three digits, again rounded up, suffice."""
-    if len(latencies_ms) <= _MAXIMUM_VALUES_PER_DATUM:
-        return latencies_ms
-    few: Counter[float] = Counter()
-    for value, count in latencies_ms.items():
-        few[float(_THREE_DIGITS_UP.create_decimal(str(value)))] += count
-    return few
+def _few(tenths: Counter[int]) -> Counter[int]:
+    """At most one datum's worth of values where three digits suffice."""
+    return tenths if len(tenths) <= _MAXIMUM_VALUES_PER_DATUM else rounded_up(tenths)

@@ -1,9 +1,23 @@
 """What a run sees, as plain data: made by the load and the measures, read by the judge."""
 
-from collections.abc import Mapping
+import base64
+import json
+import math
+import zlib
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from itertools import accumulate
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    computed_field,
+    model_serializer,
+    model_validator,
+)
 
 from gameday.experiment import Phase
 
@@ -16,7 +30,7 @@ class _Data(BaseModel):
 
 
 class Failure(StrEnum):
-    """Why a request has no answer."""
+    """Why a request has no answer; `function`: it has one, from a Lambda function that broke."""
 
     TIMEOUT = "timeout"
     REFUSED = "refused"
@@ -24,6 +38,7 @@ class Failure(StrEnum):
     TLS = "tls"
     RESET = "reset"
     OVERLOAD = "overload"
+    FUNCTION = "function"
     OTHER = "other"
 
 
@@ -34,6 +49,63 @@ class Quantiles(_Data):
     p95: float
     p99: float
     max: float
+
+
+class Histogram(_Data):
+    """How often each duration was seen: by tenths of a millisecond, three digits, rounded up.
+
+    Durations up to a minute have no more than 3,500 of them, whatever was seen. As JSON it is a
+    short text, because a run keeps several.
+    """
+
+    counts: Mapping[int, int] = {}
+
+    @classmethod
+    def of(cls, tenths: Mapping[int, int]) -> Self:
+        """Of durations in tenths of a millisecond."""
+        return cls(counts=rounded_up(tenths))
+
+    @classmethod
+    def merged(cls, histograms: Sequence[Self]) -> Self:
+        """Of all the durations that these are of."""
+        counts: Counter[int] = Counter()
+        for histogram in histograms:
+            counts.update(histogram.counts)
+        return cls(counts=counts)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unpacked(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return {"counts": dict(json.loads(zlib.decompress(base64.b64decode(value))))}
+
+    @model_serializer
+    def _packed(self) -> str:
+        text = json.dumps(sorted(self.counts.items()), separators=(",", ":"))
+        return base64.b64encode(zlib.compress(text.encode())).decode()
+
+    @property
+    def quantiles(self) -> Quantiles | None:
+        """None of nothing."""
+        if not self.counts:
+            return None
+        tenths = sorted(self.counts)
+        ranks = list(accumulate(self.counts[value] for value in tenths))
+        p50, p95, p99 = (
+            tenths[bisect_left(ranks, math.ceil(ranks[-1] * percent / 100))] / 10
+            for percent in (50, 95, 99)
+        )
+        return Quantiles(p50=p50, p95=p95, p99=p99, max=tenths[-1] / 10)
+
+
+def rounded_up(tenths: Mapping[int, int]) -> Counter[int]:
+    """The same counts, with three digits: no duration may slip under a threshold it exceeded."""
+    few: Counter[int] = Counter()
+    for value, count in tenths.items():
+        step = 10 ** max(0, len(str(value - 1)) - 3)
+        few[-(-value // step) * step] += count
+    return few
 
 
 class Window(_Data):
@@ -49,7 +121,7 @@ class Window(_Data):
 
 
 class LoadReport(_Data):
-    """What one worker did in its measured window; the warm-up is not in it.
+    """What became of a load in its measured window, or of one worker's share; no warm-up is in it.
 
     `offered` requests became due, `sent` left, and each that was not cut off by a stop either
     `succeeded` (an answer with status 200 to 399) or `failed`. `errors` counts those without an
@@ -65,9 +137,54 @@ class LoadReport(_Data):
     failed: int
     by_status: dict[str, int]
     errors: dict[Failure, int]
-    latency_ms: Quantiles | None
-    schedule_error_ms: Quantiles | None
+    latencies: Histogram
+    schedule_errors: Histogram
     stopped: bool
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def latency_ms(self) -> Quantiles | None:
+        """None without an ended request."""
+        return self.latencies.quantiles
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def schedule_error_ms(self) -> Quantiles | None:
+        """None if nothing left."""
+        return self.schedule_errors.quantiles
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """As JSON, without the histograms."""
+        return self.model_dump(mode="json", exclude={"latencies", "schedule_errors"})
+
+    @classmethod
+    def merged(cls, reports: Sequence[Self]) -> Self:
+        """Of the whole load, from those of its shares: at least one, all of one phase."""
+        (phase,) = {report.phase for report in reports}
+        return cls(
+            phase=phase,
+            window=Window(
+                start=min(report.window.start for report in reports),
+                end=max(report.window.end for report in reports),
+            ),
+            offered=sum(report.offered for report in reports),
+            sent=sum(report.sent for report in reports),
+            succeeded=sum(report.succeeded for report in reports),
+            failed=sum(report.failed for report in reports),
+            by_status=_added([report.by_status for report in reports]),
+            errors=_added([report.errors for report in reports]),
+            latencies=Histogram.merged([report.latencies for report in reports]),
+            schedule_errors=Histogram.merged([report.schedule_errors for report in reports]),
+            stopped=any(report.stopped for report in reports),
+        )
+
+
+def _added[Key](counts: Sequence[Mapping[Key, int]]) -> dict[Key, int]:
+    total: Counter[Key] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total)
 
 
 class Observation(_Data):

@@ -165,7 +165,7 @@ def generate_load(environment: Environment, run_id: str, phase: Phase) -> None:
         one_period=phase is not Phase.RECOVERY or seconds % 60 == 0,
     )
     environment.runs.note(run_id, **{f"{phase}_load": report.model_dump(mode="json")})
-    logger.info("load generated", phase=phase, report=report.model_dump())
+    logger.info("load generated", phase=phase, report=report.summary)
 
 
 def snapshot_baseline(environment: Environment, run_id: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def detail(run: Run, decision: Decision, findings: Findings) -> dict[str, Any]:
             for mode in run.experiment.condition.modes
             if (seen := seen_by_load(mode, findings)) is not None
         },
-        "load": findings.load.model_dump(mode="json") if findings.load else None,
+        "load": findings.load.summary if findings.load else None,
         "recovery": run.facts.get("recovery"),
     }
 

@@ -26,7 +26,7 @@ from gameday.conditions.appconfig import Change, Target
 from gameday.conditions.kind import Reach
 from gameday.errors import RunRefused
 from gameday.experiment import Phase, parse
-from gameday.observations import LoadReport, Window
+from gameday.observations import Histogram, LoadReport, Window
 from gameday.runs import Run, Runs
 from tests.house.project import RESOURCES
 
@@ -326,8 +326,8 @@ class FakeEnvironment:
             failed=0,
             by_status={"201": 300},
             errors={},
-            latency_ms=None,
-            schedule_error_ms=None,
+            latencies=Histogram(),
+            schedule_errors=Histogram(),
             stopped=False,
         )
         self.runs.note(RUN, **{f"{phase}_load": report.model_dump(mode="json")})

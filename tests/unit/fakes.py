@@ -17,7 +17,7 @@ from gameday.conditions.appconfig import Target
 from gameday.decision import Findings
 from gameday.experiment import Experiment, Phase, parse, resolve
 from gameday.judge import Judgement, Recovery, judge
-from gameday.observations import LoadReport, Observation, Quantiles, Window
+from gameday.observations import Histogram, LoadReport, Observation, Window
 from gameday.runs import Run
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -76,7 +76,7 @@ def longest() -> Experiment:
 
 def load_report(**changes: Any) -> LoadReport:
     """The report of a load of which every request was answered."""
-    quantiles = Quantiles(p50=10, p95=20, p99=25, max=30)
+    durations = Histogram.of({100: 270, 200: 27, 250: 3})
     report = LoadReport(
         phase=Phase.CONDITION,
         window=Window(start=1_800_000_000, end=1_800_000_060),
@@ -86,8 +86,8 @@ def load_report(**changes: Any) -> LoadReport:
         failed=0,
         by_status={"200": 300},
         errors={},
-        latency_ms=quantiles,
-        schedule_error_ms=quantiles,
+        latencies=durations,
+        schedule_errors=durations,
         stopped=False,
     )
     return report.model_copy(update=changes)

@@ -16,7 +16,7 @@ from gameday.decision import (
 )
 from gameday.experiment import Phase
 from gameday.judge import Verdict
-from gameday.observations import Failure, Quantiles
+from gameday.observations import Failure, Histogram
 from tests.unit.fakes import (
     RECOVERED,
     STILL_MISSED,
@@ -294,8 +294,8 @@ def test_cloudwatch_and_the_load_must_count_the_same_within_1_percent(
 def test_a_load_that_left_late_is_inconclusive(
     more: float, expected: tuple[Verdict, Status]
 ) -> None:
-    p95 = LARGEST_SCHEDULE_ERROR_MS + more
-    late = load_report(schedule_error_ms=Quantiles(p50=1, p95=p95, p99=999, max=999))
+    p95 = round(10 * (LARGEST_SCHEDULE_ERROR_MS + more))
+    late = load_report(schedule_errors=Histogram.of({10: 50, p95: 45, 9990: 5}))
     assert verdict(findings(load=late)) == expected
 
 

@@ -12,7 +12,7 @@ from gameday.decision import Findings, Status, decide
 from gameday.errors import InvalidExperiment
 from gameday.experiment import Experiment, parse, resolve
 from gameday.judge import Verdict
-from gameday.observations import Failure
+from gameday.observations import Failure, Histogram
 from gameday.verdict import DETAIL_TYPE, SOURCE, detail
 from tests.unit.fakes import (
     EVENTS,
@@ -140,7 +140,7 @@ BROKEN = [
     ("method-unknown", "load.method", "'GET'"),
     ("header-no-text", "load.headers.accept", "valid string"),
     ("rate-zero", "load.rate_per_second", "greater than 0"),
-    ("rate-over-200", "load.rate_per_second", "less than or equal to 200"),
+    ("rate-over-a-million", "load.rate_per_second", "less than or equal to 1000000"),
     ("timeout-zero", "load.timeout_seconds", "greater than 0"),
     ("timeout-over-30", "load.timeout_seconds", "less than or equal to 30"),
     ("warm-up-negative", "load.warm_up_seconds", "greater than or equal to 0"),
@@ -338,7 +338,7 @@ def event(found: Findings, **facts: Any) -> dict[str, Any]:
 
 RUNG: dict[str, Any] = {"failure": "GuardrailRang", "failure_cause": "guardrail 'errors' rang"}
 BROKE: dict[str, Any] = {"failure": "States.Timeout", "failure_cause": "too late"}
-SILENT = load_report(by_status={}, errors={Failure.TIMEOUT: 300}, latency_ms=None)
+SILENT = load_report(by_status={}, errors={Failure.TIMEOUT: 300}, latencies=Histogram())
 NOWHERE: dict[str, Any] = {
     "baseline": None,
     "baseline_load": None,

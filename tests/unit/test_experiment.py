@@ -101,10 +101,10 @@ def test_a_fault_does_not_repeat_a_long_document() -> None:
 
 def test_a_missing_field_was_not_found() -> None:
     document = smallest()
-    del document["load"]["url"]
+    del document["objective"]
     with pytest.raises(InvalidExperiment) as invalid:
         parse(document)
-    assert str(invalid.value) == "load.url: Field required"
+    assert str(invalid.value) == "objective: Field required"
 
 
 def test_the_fields_of_a_metric_are_told_as_a_user_writes_them() -> None:

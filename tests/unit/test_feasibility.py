@@ -1,6 +1,9 @@
 """Whether a run can decide at all is said before anything is injected."""
 
 import json
+import math
+from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from gameday.feasibility import WINDOWS_SECONDS, requests_in, shortfalls
+from gameday.feasibility import WINDOWS_SECONDS, shortfalls
 from gameday.judge import Verdict, judge
 from gameday.kinds import Measure, PercentileMeasure
 from gameday.observations import Observation
@@ -27,11 +30,16 @@ def measure(document: dict[str, Any], **changes: Any) -> Measure:
     return one
 
 
+def evenly(rate: float) -> Callable[[int], int]:
+    """How many requests become due in a window."""
+    return lambda seconds: math.ceil(Fraction(str(rate)) * seconds)
+
+
 def short(
     document: dict[str, Any], rate: float, seconds: int, baseline: int | None = None, **changes: Any
 ) -> list[str]:
     one = measure(document, **changes)
-    return list(shortfalls([one], rate, seconds if baseline is None else baseline, seconds))
+    return list(shortfalls([one], evenly(rate), seconds if baseline is None else baseline, seconds))
 
 
 def test_59_requests_can_show_that_95_percent_are_fast_and_58_cannot() -> None:
@@ -61,7 +69,7 @@ def test_the_fewest_requests_are_those_of_the_table(changes: dict[str, Any], few
 
 def test_where_no_window_can_decide_the_load_must_change() -> None:
     (told, _) = short(P95, rate=1, seconds=60, percentile=99.99)
-    assert told.endswith("none up to 600 s can: change the load or the measure")
+    assert told.endswith("none up to 2700 s can: change the load or the measure")
 
 
 def test_a_rate_needs_the_time_in_which_nothing_would_be_a_failure() -> None:
@@ -133,9 +141,9 @@ def test_what_is_refused_is_what_the_judge_could_not_decide(
     document: dict[str, Any], rate: float, seconds: int, confidence: float
 ) -> None:
     one = measure(document, confidence=confidence)
-    requests = requests_in(seconds, rate)
+    requests = evenly(rate)(seconds)
     decidable = (
         _best(one, seconds, requests, bad=False) is Verdict.PASSED
         and _best(one, seconds, requests, bad=True) is Verdict.FAILED
     )
-    assert (not list(shortfalls([one], rate, seconds, seconds))) is decidable
+    assert (not list(shortfalls([one], evenly(rate), seconds, seconds))) is decidable

@@ -65,7 +65,7 @@ def test_a_detail_carries_the_numbers_of_the_run() -> None:
     assert (measure["observed"], measure["baseline"]) == (200, 50)
     assert (baseline["observed"], baseline["baseline"]) == (50, None)
     assert made["evidence"] == {"latency": 300}
-    assert made["load"] == load_report().model_dump(mode="json")
+    assert made["load"] == load_report().summary
     assert made["recovery"] == RECOVERED.model_dump()
     assert (made["measures_left_out"], made["seen"]) == (0, {})
 
