@@ -21,6 +21,7 @@ from gameday.conditions.failure_lambda import Unusable
 from gameday.errors import Fault, InvalidExperiment
 from gameday.feasibility import LONGEST_WINDOW_SECONDS, WINDOWS_SECONDS, shortfalls
 from gameday.kinds import CLOUDWATCH_METRIC, LOAD_METRIC, NUMBER, CloudWatchMetric, Measure, Model
+from gameday.secrets import REFERENCE as SECRET
 from gameday.scale import MOST_WORKERS, Workers, workers, workers_for
 
 MAXIMUM_RUN_SECONDS = 10_200
@@ -43,6 +44,7 @@ _MARGIN_SECONDS = 60
 """What the steps beside a window may take: cold starts, calls that are retried."""
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_MAY_HOLD_SECRETS = re.compile(r"load\.(requests\[\d+\]\.)?(headers\.|body$|values\.)")
 _PLACE = re.compile(r"\{[^}]*\}")
 _VALUE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _REGION = re.compile(r"\.(?:execute-api|lambda-url)\.([a-z0-9-]+)\.(?:amazonaws\.com|on\.aws)")
@@ -284,6 +286,14 @@ class Plan(Model):
     watch_seconds: int = Field(description="When the watch ends by itself, and with it the work.")
     deadline_seconds: int = Field(description="When the run must be over, its verdict published.")
 
+    def workers(self, phase: Phase) -> Workers:
+        """Who generates the load of a phase."""
+        return {
+            Phase.BASELINE: self.baseline_workers,
+            Phase.CONDITION: self.condition_workers,
+            Phase.RECOVERY: self.recovery_workers,
+        }[phase]
+
 
 class Experiment(Model):
     """An objective, a condition to hold it under, load, and the measures that decide."""
@@ -440,7 +450,7 @@ def parse(document: object, *, references: bool = False) -> Experiment:
     Raises:
         InvalidExperiment: with every fault of the document at once.
     """
-    unresolved = [] if references else list(_unresolved(document))
+    unresolved = [*_misplaced(document), *([] if references else _unresolved(document))]
     try:
         experiment = Experiment.model_validate_json(json.dumps(document))
     except ValidationError as error:
@@ -452,13 +462,19 @@ def parse(document: object, *, references: bool = False) -> Experiment:
 
 def _unresolved(document: object) -> Iterator[Fault]:
     for path, text in _strings(document):
-        for name in _REFERENCE.findall(text):
+        for name in _REFERENCE.findall(SECRET.sub("", text)):
             yield Fault(
                 path,
                 f"${{{name}}} names an output of a stack; `gameday run` fills it in, "
                 "other starters write the value itself",
                 text,
             )
+
+
+def _misplaced(document: object) -> Iterator[Fault]:
+    for path, text in _strings(document):
+        if SECRET.search(text) and not _MAY_HOLD_SECRETS.match(path):
+            yield Fault(path, "a secret may stand in the load's headers, body and values", text)
 
 
 def _strings(node: object, path: str = "") -> Iterator[tuple[str, str]]:
@@ -510,7 +526,7 @@ def resolve(document: Any, outputs: Mapping[str, str]) -> Any:
     unknown = [
         Fault(path, f"${{{name}}} is no output of the stack; it has {', '.join(sorted(outputs))}")
         for path, text in _strings(document)
-        for name in _REFERENCE.findall(text)
+        for name in _REFERENCE.findall(SECRET.sub("", text))
         if name not in outputs
     ]
     if unknown:
@@ -521,7 +537,7 @@ def resolve(document: Any, outputs: Mapping[str, str]) -> Any:
 def _replaced(node: Any, outputs: Mapping[str, str]) -> Any:
     match node:
         case str():
-            return _REFERENCE.sub(lambda found: outputs[found[1]], node)
+            return _REFERENCE.sub(lambda found: outputs.get(found[1], found[0]), node)
         case dict():
             return {key: _replaced(value, outputs) for key, value in node.items()}
         case list():

@@ -11,7 +11,7 @@ from fractions import Fraction
 from pydantic import BaseModel, ConfigDict, Field
 
 RATE_OF_ONE_WORKER = 5000
-"""Requests a second that one worker of 1,769 MB, a full vCPU, sends on schedule (make load-bench)."""
+"""Requests a second that one worker sends on schedule; it has a full vCPU (make load-bench)."""
 
 SAFE_SHARE = 0.8
 """The part of it that is planned with: targets, TLS and neighbours differ from the bench's."""

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from gameday import guardrails, measures, verdict
+from gameday.arrivals import WHOLE, Share
 from gameday.conditions.kind import NEVER
 from gameday.decision import Findings, decide
 from gameday.environment import Environment
@@ -30,6 +31,7 @@ from gameday.judge import Judgement, Recovery, all_passed, judge_all, judge_reco
 from gameday.observability import logger
 from gameday.observations import LoadReport, Reading, Window
 from gameday.runs import Run, StopReason
+from gameday.scale import HEAD_START_SECONDS, Form, Workers, part_of
 
 _WATCH_LIMIT_SECONDS = 30.0
 
@@ -90,7 +92,10 @@ def arm_rollback(
 
 def _examined(environment: Environment, experiment: Experiment) -> tuple[Any, tuple[str, ...]]:
     condition = experiment.condition
-    reasons = list(condition.reach.beyond(environment.ceilings))
+    reasons = [
+        *condition.reach.beyond(environment.ceilings),
+        *environment.manners.beyond(experiment.load, experiment.plan.most_requests),
+    ]
     found: list[Any] = []
     for examine in (
         lambda: environment.kind(condition).examine(condition),
@@ -134,14 +139,26 @@ def _standing_watch(environment: Environment, run_id: str) -> str:
     return token
 
 
-def generate_load(environment: Environment, run_id: str, phase: Phase) -> None:
-    """Generate the load of one phase, until its window has ended or the run was stopped."""
+def generate_load(
+    environment: Environment,
+    run_id: str,
+    phase: Phase,
+    part: int | None = None,
+    called_at: str | None = None,
+) -> None:
+    """Generate the load of one phase, until its window has ended or the run was stopped.
+
+    One of several workers does its part of it, and all begin by the moment at which they were
+    called, in ISO 8601.
+    """
     # Imported here: only this step needs an HTTP client, and each pays at its cold start.
     from gameday import load
 
     run = environment.runs.get(run_id)
     experiment, windows = run.experiment, run.experiment.windows
     runs = environment.runs
+    if part is not None and not runs.begin(run_id, phase, part):
+        return
     warm_up, seconds, stopped = {
         Phase.BASELINE: (experiment.load.warm_up_seconds, windows.baseline_seconds, runs.stopped),
         Phase.CONDITION: (
@@ -152,8 +169,9 @@ def generate_load(environment: Environment, run_id: str, phase: Phase) -> None:
         # By then the run has been told to go no further, and only its end stops the load.
         Phase.RECOVERY: (0, windows.recovery_seconds, runs.ended),
     }[phase]
+    workers = experiment.plan.workers(phase)
     report = load.generate_load(
-        experiment.load,
+        environment.secrets.resolved(experiment.load),
         experiment=experiment.name,
         phase=phase,
         warm_up_seconds=warm_up,
@@ -163,14 +181,44 @@ def generate_load(environment: Environment, run_id: str, phase: Phase) -> None:
         run_id=run_id,
         # Recovery is read in slices: seconds need not fit into a minute, only minutes into theirs.
         one_period=phase is not Phase.RECOVERY or seconds % 60 == 0,
+        share=WHOLE if part is None else _share(part, workers, seconds, called_at),
     )
-    environment.runs.note(run_id, **{f"{phase}_load": report.model_dump(mode="json")})
-    logger.info("load generated", phase=phase, report=report.summary)
+    kept = report.model_dump(mode="json")
+    if part is None:
+        runs.note(run_id, **{f"{phase}_load": kept})
+    else:
+        runs.report(run_id, phase, part, kept)
+    logger.info("load generated", phase=phase, part=part, report=report.summary)
+
+
+def _share(part: int, workers: Workers, window_seconds: int, called_at: str | None) -> Share:
+    index, seconds = part_of(part, workers.at_once, window_seconds)
+    return Share(
+        index=index,
+        workers=workers.at_once,
+        start_at=datetime.fromisoformat(called_at or "").timestamp() + HEAD_START_SECONDS,
+        from_second=seconds.start,
+        until_second=seconds.stop,
+    )
+
+
+def _added_up(environment: Environment, run: Run, phase: Phase) -> Run:
+    """The run with the report of a whole load, added up once from those of its workers."""
+    name = f"{phase}_load"
+    if name in run.facts or run.experiment.plan.workers(phase).form is Form.ONE:
+        return run
+    reports = environment.runs.reports(run.run_id, phase)
+    parts = [LoadReport.model_validate(report) for report in reports]
+    if not parts:
+        return run
+    whole = LoadReport.merged(parts).model_dump(mode="json")
+    environment.runs.settle(run.run_id, **{name: whole, f"{phase}_reports": len(parts)})
+    return environment.runs.get(run.run_id)
 
 
 def snapshot_baseline(environment: Environment, run_id: str) -> dict[str, Any]:
     """Judge the measures before anything is injected: the objective must be met now."""
-    run = environment.runs.get(run_id)
+    run = _added_up(environment, environment.runs.get(run_id), Phase.BASELINE)
     reading = _read(environment, run, Phase.BASELINE)
     baseline = judge_all(run.experiment, reading.observations, None, _offered(run, Phase.BASELINE))
     environment.runs.note(run_id, baseline=_packed(baseline))
@@ -209,7 +257,7 @@ def enable_condition(environment: Environment, run_id: str) -> None:
 
 def evaluate_measures(environment: Environment, run_id: str) -> None:
     """Judge the measures under the condition, and read the evidence for it."""
-    _look(environment, environment.runs.get(run_id))
+    _look(environment, _added_up(environment, environment.runs.get(run_id), Phase.CONDITION))
 
 
 def _look(environment: Environment, run: Run) -> str:
@@ -312,7 +360,7 @@ def _disable(environment: Environment, run: Run) -> None:
 
 def confirm_recovery(environment: Environment, run_id: str) -> None:
     """Judge whether the system is back and since when; and the measures, by settled data."""
-    run = environment.runs.get(run_id)
+    run = _added_up(environment, environment.runs.get(run_id), Phase.RECOVERY)
     before, after = (
         measures.read_slices(run.experiment, phase, _window(run, phase), environment.cloudwatch)
         for phase in (Phase.BASELINE, Phase.RECOVERY)
@@ -334,6 +382,8 @@ def publish_verdict(
     run = environment.runs.get(run_id)
     event = run.facts.get("verdict")
     if event is None:
+        for phase in (Phase.BASELINE, Phase.CONDITION):
+            run = _added_up(environment, run, phase)
         run = _settled(environment, run)
         findings = _findings(environment, run, failure)
         decided = verdict.detail(run, decide(findings), findings)
@@ -376,6 +426,7 @@ def _findings(environment: Environment, run: Run, failure: dict[str, str] | None
         baseline_load=_load(run, Phase.BASELINE),
         judgements=judgements_of(run, "judgements"),
         load=_load(run, Phase.CONDITION),
+        silent_workers=_silent(run, Phase.CONDITION) + _silent(run, Phase.BASELINE),
         requests=facts.get("requests"),
         effects=run.experiment.condition.effects,
         evidence=facts.get("evidence") or _late_evidence(environment, run),
@@ -397,6 +448,12 @@ def _on_since(run: Run) -> float:
 def _load(run: Run, phase: Phase) -> LoadReport | None:
     report = run.facts.get(f"{phase}_load")
     return LoadReport.model_validate(report) if report else None
+
+
+def _silent(run: Run, phase: Phase) -> int:
+    """How many workers of a load did not report what they did, where others have."""
+    reports = run.facts.get(f"{phase}_reports")
+    return 0 if reports is None else run.experiment.plan.workers(phase).parts - int(reports)
 
 
 def _late_evidence(environment: Environment, run: Run) -> dict[str, float | None] | None:

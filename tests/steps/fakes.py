@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import ClientError
 from ministack.services import dynamodb
 from tenacity import Retrying, stop_after_attempt
 from urllib3 import HTTPResponse
@@ -26,8 +27,10 @@ from gameday.conditions.appconfig import Change, Target
 from gameday.conditions.kind import Reach
 from gameday.errors import RunRefused
 from gameday.experiment import Phase, parse
+from gameday.manners import Manners
 from gameday.observations import Histogram, LoadReport, Window
 from gameday.runs import Run, Runs
+from gameday.secrets import Secrets
 from tests.house.project import RESOURCES
 
 RUN = "run-1"
@@ -207,6 +210,19 @@ class StepFunctions:
         self.stopped.append(stopped)
 
 
+class ParameterStore:
+    """One secret parameter."""
+
+    class exceptions:
+        ClientError = ClientError
+
+    def get_parameter(self, *, Name: str, WithDecryption: bool) -> dict[str, Any]:
+        assert WithDecryption
+        if Name != "/shop/token":
+            raise ClientError({"Error": {"Code": "ParameterNotFound"}}, "GetParameter")
+        return {"Parameter": {"Value": "hush"}}
+
+
 class CloudWatch:
     """The states of the alarms, and of each metric and phase or mode the values of each second."""
 
@@ -283,6 +299,15 @@ class FakeEnvironment:
         self.runs = Runs(table())
         self.appconfig = Switch()
         self.ceilings = Reach(percentage=100, latency_ms=1000)
+        self.manners = Manners(
+            targets=("shop.example",),
+            functions=(),
+            parameters=("/shop/token",),
+            secrets=(),
+            most_per_second=100_000,
+            most_requests=100_000_000,
+        )
+        self.secrets = Secrets(ssm=ParameterStore(), secretsmanager=None)  # type: ignore[arg-type]
         self.deadlines = Deadlines()
         self.publisher = Publisher()
         self.stepfunctions = StepFunctions()
