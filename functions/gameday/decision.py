@@ -266,7 +266,7 @@ def _doubts_of_load(findings: Findings) -> Iterator[str]:
         yield "no load was generated under the condition"
         return
     if findings.silent_workers:
-        yield f"{findings.silent_workers} workers of the load did not report what they sent"
+        yield f"{findings.silent_workers} of the load's workers did not report what they sent"
     if load.stopped:  # nothing was offered from then on, so the counts below agree
         yield "the load was stopped before its window ended"
     if load.sent < load.offered * (1 - LARGEST_LOAD_ERROR):

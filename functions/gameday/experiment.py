@@ -21,8 +21,8 @@ from gameday.conditions.failure_lambda import Unusable
 from gameday.errors import Fault, InvalidExperiment
 from gameday.feasibility import LONGEST_WINDOW_SECONDS, WINDOWS_SECONDS, shortfalls
 from gameday.kinds import CLOUDWATCH_METRIC, LOAD_METRIC, NUMBER, CloudWatchMetric, Measure, Model
-from gameday.secrets import REFERENCE as SECRET
 from gameday.scale import MOST_WORKERS, Workers, workers, workers_for
+from gameday.secrets import REFERENCE as SECRET
 
 MAXIMUM_RUN_SECONDS = 10_200
 """No plan is longer, by the limits below; the machine's timeout and AppConfig's bake exceed it, and

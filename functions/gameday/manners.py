@@ -35,10 +35,10 @@ class Manners:
         """Why a load of so many requests in all goes too far, and what to do about it."""
         for request in load.sends:
             if request.url and not self._allows(request.url, load):
-                yield f"{request.url} is no target of this stack: add its host to LoadTargets"
+                yield _unlisted(f"load may not be sent to {request.url}", "its host", "LoadTargets")
             name = request.function and _function(request.function)
             if name and name not in self.functions:
-                yield f"function {name!r} is no target of this stack: add it to LoadFunctions"
+                yield _unlisted(f"load may not invoke function {name!r}", "it", "LoadFunctions")
         if load.peak_per_second > self.most_per_second:
             yield (
                 f"the load comes to {load.peak_per_second:g} requests a second, and the stack "
@@ -53,12 +53,17 @@ class Manners:
         parameter = {"ssm": "SecretParameters", "secretsmanager": "SecretNames"}
         for secret in sorted(set(references(load)), key=str):
             if secret.name not in allowed[secret.service]:
-                yield f"{secret} may not be read: add it to {parameter[secret.service]}"
+                named = parameter[secret.service]
+                yield _unlisted(f"load may not carry {secret}", f"{secret.name!r}", named)
 
     def _allows(self, url: str, load: "Load") -> bool:
         if not _PLAIN.fullmatch(url) or "@" in urlsplit(url).netloc:
             return False
         return any(_within(url, target, load) for target in self.targets)
+
+
+def _unlisted(why: str, what: str, parameter: str) -> str:
+    return f"{why}: add {what} to the parameter {parameter} and deploy Gameday's stack again"
 
 
 def _function(name_or_arn: str) -> str:

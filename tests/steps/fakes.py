@@ -323,9 +323,9 @@ class FakeEnvironment:
         """The run as the table has it."""
         return self.runs.get(RUN)
 
-    def arm(self, run_id: str = RUN, started_at: float = STARTED_AT) -> None:
-        """Arm a run as the step does."""
-        experiment = parse(DOCUMENT)
+    def arm(self, run_id: str = RUN, started_at: float = STARTED_AT, **load: Any) -> None:
+        """Arm a run as the step does; its load may be another one."""
+        experiment = parse(DOCUMENT | {"load": DOCUMENT["load"] | load})
         self.runs.arm(
             Run(
                 run_id=run_id,
@@ -341,21 +341,25 @@ class FakeEnvironment:
 
     def note_load(self, phase: Phase) -> None:
         """Note a load of which every request was answered, in a window of its own minute."""
-        start = _start(phase)
-        report = LoadReport(
-            phase=phase,
-            window=Window(start=start, end=start + 60),
-            offered=300,
-            sent=300,
-            succeeded=300,
-            failed=0,
-            by_status={"201": 300},
-            errors={},
-            latencies=Histogram(),
-            schedule_errors=Histogram(),
-            stopped=False,
-        )
-        self.runs.note(RUN, **{f"{phase}_load": report.model_dump(mode="json")})
+        self.runs.note(RUN, **{f"{phase}_load": report(phase).model_dump(mode="json")})
+
+
+def report(phase: Phase, offered: int = 300) -> LoadReport:
+    """Of a load of which every request was answered, in a window of its own minute."""
+    start = _start(phase)
+    return LoadReport(
+        phase=phase,
+        window=Window(start=start, end=start + 60),
+        offered=offered,
+        sent=offered,
+        succeeded=offered,
+        failed=0,
+        by_status={"201": offered},
+        errors={},
+        latencies=Histogram(),
+        schedule_errors=Histogram(),
+        stopped=False,
+    )
 
 
 def handle(environment: FakeEnvironment, step: str, **event: Any) -> Any:
