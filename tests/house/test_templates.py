@@ -168,7 +168,7 @@ LOADING = {
 
 def test_only_the_load_reads_secrets_and_sends_what_is_signed() -> None:
     holders = {action: {f for f in FUNCTIONS if action in permissions(f)} for action in LOADING}
-    assert holders == dict.fromkeys(LOADING, {"GenerateLoadFunction"})
+    assert holders == {action: {"GenerateLoadFunction"} for action in LOADING}
 
 
 def test_without_its_parameter_the_load_has_no_such_permission() -> None:
