@@ -107,7 +107,8 @@ class Arrivals:
 
     def _sum_until(self, second: int) -> Fraction:
         """The rate, added up from the window's start."""
-        return self._parts[bisect_right(self._parts, second, key=lambda p: p.start) - 1].sum(second)
+        starts = [part.start for part in self._parts]
+        return self._parts[bisect_right(starts, second) - 1].sum(second)
 
     def _moment_ns(self, position: float) -> int:
         """When that sum reaches a number: to the nearest nanosecond, and inside the window."""

@@ -5,33 +5,32 @@ slow target can neither slow the load down nor hide its slowness (coordinated om
 was seen is held as counts, never as a list, so memory does not grow with the number of requests.
 """
 
-import asyncio
-import errno
 import logging
 import math
+import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from itertools import batched, chain
-from typing import TYPE_CHECKING
+from queue import SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
-import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
-from multidict import CIMultiDict
 
 from gameday.arrivals import SECOND_NS, WHOLE, Arrivals, Share
+from gameday.calls import Account, Calls
 from gameday.errors import MetricsNotPublished
 from gameday.experiment import Load, Phase
 from gameday.kinds import LoadMetric
 from gameday.observations import NAMESPACE, Failure, Histogram, LoadReport, Window, rounded_up
+from gameday.wire import Outcome, Wire
 
 if TYPE_CHECKING:
-    from botocore.credentials import Credentials
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_cloudwatch.literals import StandardUnitType
     from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
@@ -39,31 +38,19 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"
 """What a target reads in its access log; the version in pyproject.toml, which no Lambda carries."""
 
-MAXIMUM_IN_FLIGHT = 900
-"""A Lambda function may open 1,024 files, and a connection is one (Lambda quotas)."""
-
-MAXIMUM_BODY_BYTES = 1024 * 1024
-"""How much of an answer is read before its connection is closed."""
-
-_PUBLISH_EVERY_SECONDS = 2.0
+_PUBLISH_EVERY_SECONDS = 2
+_LONGEST_TURN_SECONDS = 0.05
+_MOST_SENT_IN_A_TURN = 32
 _STOP_CHECK_EVERY_SECONDS = 0.25
 _STOP_CHECK_TIMEOUT_SECONDS = 2.0
 _STOP_UNKNOWN_LIMIT = 3
 _STOP_GRACE_SECONDS = 1.0
 
+_TENTH_NS = 100_000  # of a millisecond
 _MAXIMUM_VALUES_PER_DATUM = 150  # PutMetricData: unique values of one datum
 _MAXIMUM_DATA_PER_CALL = 50  # 1,000 are allowed, but 150 values make 13 kB, and a call 1 MB
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Account:
-    """Who signs, and where the functions of this region are invoked."""
-
-    credentials: "Credentials"
-    region: str
-    lambda_url: str
 
 
 def window_start(now: float, window_seconds: int) -> int:
@@ -122,10 +109,15 @@ def generate_load(
         started_at=started_at,
         window_start=window_start(earliest, window_seconds) if one_period else math.ceil(earliest),
     )
-    worker = _Worker(load, schedule, run_id)
+    calls = Calls(load, f"Gameday/{VERSION} (run {run_id})", account)
     dimensions = {"Experiment": experiment, "Phase": phase.value}
-    asyncio.run(_work(worker, stopped, partial(_publish, cloudwatch, dimensions)))
-    return worker.seen.report(phase, stopped=worker.stopped)
+    with (
+        _Publishing(partial(_publish, cloudwatch, dimensions)) as publishing,
+        _Watch(stopped) as watch,
+    ):
+        worker = _Worker(schedule, calls, load.timeout_seconds, publishing, watch)
+        worker.run()
+    return worker.seen.report(phase, stopped=watch.told)
 
 
 @dataclass(frozen=True)
@@ -139,245 +131,246 @@ class _Schedule:
     window_start: int
 
     @property
-    def window_end(self) -> int:
+    def window(self) -> Window:
+        """The window, or what of it is this share's."""
         until = self.share.until_second
-        return self.window_start + (self.arrivals.seconds if until is None else until)
+        return Window(
+            start=self.window_start + self.share.from_second,
+            end=self.window_start + (self.arrivals.seconds if until is None else until),
+        )
 
-    def requests(self) -> Iterator[tuple[int, float, int]]:
-        """Number, due at, second."""
-        warm_up = self.arrivals.due_before(self.window_start - self.started_at, self.share)
+    def requests(self) -> Iterator[tuple[int, int]]:
+        """Number, and when it is due: nanoseconds from the whole window's start."""
         window = self.arrivals.due(self.share, self.seed)
-        for number, due_ns in chain(() if self.share.from_second else warm_up, window):
-            second = self.window_start + due_ns // SECOND_NS
-            yield number, self.window_start + due_ns / SECOND_NS, second
+        if self.share.from_second:
+            return window
+        warm_up_seconds = self.window_start - self.started_at
+        return chain(self.arrivals.due_before(warm_up_seconds, self.share), window)
 
 
 @dataclass
 class _Counts:
-    """What became of some of the requests."""
+    """What became of some of the requests: latencies in tenths of a millisecond, rounded up."""
 
-    latencies: Counter[int] = field(default_factory=Counter)
-    succeeded: int = 0
-    failed: int = 0
+    latencies: dict[int, int] = field(default_factory=dict)
+    outcomes: dict[Outcome, int] = field(default_factory=dict)
+
+    def add(self, tenths: int, outcome: Outcome) -> None:
+        self.latencies[tenths] = self.latencies.get(tenths, 0) + 1
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+
+    @property
+    def ended(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def succeeded(self) -> int:
+        return sum(
+            count
+            for outcome, count in self.outcomes.items()
+            if not isinstance(outcome, Failure) and 200 <= outcome < 400
+        )
 
 
 class _Seen:
-    """Everything seen in the window: counts for the report, and by due second to be published."""
+    """Everything seen in the window: by due second to be published, and in all for the report."""
 
-    def __init__(self, schedule: _Schedule, timeout_seconds: float) -> None:
-        self._schedule = schedule
-        self._timeout_ms = timeout_seconds * 1000
-        self._total = _Counts()
-        self._by_status: Counter[str] = Counter()
-        self._errors: Counter[Failure] = Counter()
-        self._schedule_errors: Counter[int] = Counter()
-        # Every second of the window from the first, so that one without a request says zero.
-        seconds = range(schedule.window_start, schedule.window_end)
-        self._by_second = defaultdict(_Counts, {second: _Counts() for second in seconds})
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._by_second: dict[int, _Counts] = {}
+        self._next_second = window.start
+        self._latencies: Counter[int] = Counter()
+        self._outcomes: Counter[Outcome] = Counter()
+        self._schedule_errors: dict[int, int] = {}
         self.offered = 0
 
-    def sent(self, late_seconds: float) -> None:
-        self._schedule_errors[_tenths(max(0.0, late_seconds * 1000))] += 1
+    def due(self, late_ns: int) -> None:
+        """Count a request that leaves, or would have to."""
+        self.offered += 1
+        tenths = -(-late_ns // _TENTH_NS)
+        self._schedule_errors[tenths] = self._schedule_errors.get(tenths, 0) + 1
 
-    def ended(self, second: int, outcome: int | Failure, latency_seconds: float) -> None:
-        """Count a status, or why there is none: which is never faster than the timeout."""
-        latency_ms = latency_seconds * 1000
-        if isinstance(outcome, Failure):
-            latency_ms = max(latency_ms, self._timeout_ms)
-            self._errors[outcome] += 1
-        else:
-            self._by_status[str(outcome)] += 1
-        succeeded = not isinstance(outcome, Failure) and 200 <= outcome < 400
-        for counts in (self._by_second[second], self._total):
-            counts.latencies[_tenths(latency_ms)] += 1
-            counts.succeeded += succeeded
-            counts.failed += not succeeded
+    def ended(self, second: int, outcome: Outcome, latency_ns: int) -> None:
+        """Count what became of a request that was due in this second."""
+        counts = self._by_second.get(second)
+        if counts is None:
+            counts = self._by_second[second] = _Counts()
+        counts.add(-(-latency_ns // _TENTH_NS), outcome)
 
-    def take(self, before: float) -> dict[int, _Counts]:
-        """Hand over what is known of the seconds before this moment, once."""
-        finished = sorted(second for second in self._by_second if second < before)
-        return {second: self._by_second.pop(second) for second in finished}
+    def take(self, before: int) -> dict[int, _Counts]:
+        """Hand over what is known of the seconds before this one, once; each was at least zero."""
+        before = min(before, self._window.end)
+        for second in range(self._next_second, before):
+            self._by_second.setdefault(second, _Counts())
+        self._next_second = max(self._next_second, before)
+        taken = {s: self._by_second.pop(s) for s in sorted(self._by_second) if s < before}
+        for counts in taken.values():
+            self._latencies.update(rounded_up(counts.latencies))
+            self._outcomes.update(counts.outcomes)
+        return taken
 
     def report(self, phase: Phase, *, stopped: bool) -> LoadReport:
+        """What was taken, as a report."""
+        total = _Counts(outcomes=self._outcomes)
+        errors = {o: count for o, count in self._outcomes.items() if isinstance(o, Failure)}
+        statuses = {
+            str(o): count for o, count in self._outcomes.items() if not isinstance(o, Failure)
+        }
+        if broke := errors.get(Failure.FUNCTION):  # which is said in an answer of status 200
+            statuses["200"] = statuses.get("200", 0) + broke
         return LoadReport(
             phase=phase,
-            window=Window(start=self._schedule.window_start, end=self._schedule.window_end),
+            window=self._window,
             offered=self.offered,
-            sent=self.offered - self._errors[Failure.OVERLOAD],
-            succeeded=self._total.succeeded,
-            failed=self._total.failed,
-            by_status=dict(self._by_status),
-            errors={failure: count for failure, count in self._errors.items() if count},
-            latencies=Histogram.of(self._total.latencies),
+            sent=self.offered - errors.get(Failure.OVERLOAD, 0),
+            succeeded=total.succeeded,
+            failed=total.ended - total.succeeded,
+            by_status=statuses,
+            errors=errors,
+            latencies=Histogram(counts=self._latencies),
             schedule_errors=Histogram.of(self._schedule_errors),
             stopped=stopped,
         )
 
 
-def _tenths(milliseconds: float) -> int:
-    """Round up: no latency may slip under a threshold that it exceeded."""
-    return math.ceil(milliseconds * 10)
-
-
-async def _work(
-    worker: "_Worker",
-    stopped: Callable[[], bool],
-    publish: Callable[[Mapping[int, _Counts]], None],
-) -> None:
-    """Send, and publish beside it; an error of the publishing is raised after the load."""
-    finished = asyncio.Event()
-    publishing = asyncio.create_task(_publish_until(finished, worker, publish))
-    try:
-        await worker.send_all(stopped)
-    finally:
-        finished.set()
-        await publishing
-
-
-async def _publish_until(
-    finished: asyncio.Event, worker: "_Worker", publish: Callable[[Mapping[int, _Counts]], None]
-) -> None:
-    while not finished.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(finished.wait(), _PUBLISH_EVERY_SECONDS)
-        now = worker.now()
-        before = math.ceil(now) if finished.is_set() else math.floor(now)
-        await asyncio.to_thread(publish, worker.seen.take(before))
-
-
 class _Worker:
-    """Sends the requests of one schedule and notes what became of those in the window."""
+    """Sends the requests of one schedule, and notes what became of those in the window."""
 
-    def __init__(self, load: Load, schedule: _Schedule, run_id: str) -> None:
-        self._load, self._schedule = load, schedule
-        self._headers = CIMultiDict(load.headers)
-        self._headers["User-Agent"] = f"Gameday/{VERSION} (run {run_id})"
-        self._in_flight = 0
-        # One look at the wall clock: if it is set right meanwhile, the schedule stays even.
-        self._epoch = time.time() - time.monotonic()
-        self.seen = _Seen(schedule, load.timeout_seconds)
-        self.stopped = False
-
-    def now(self) -> float:
-        return time.monotonic() + self._epoch
-
-    async def send_all(self, stopped: Callable[[], bool]) -> None:
-        """Return when every request has ended, or shortly after the run was stopped."""
-        session = aiohttp.ClientSession(
-            auto_decompress=False,
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
-            timeout=aiohttp.ClientTimeout(),
-        )
-        async with session:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None) as limit:
-                    watch = asyncio.create_task(self._stop_when(stopped, limit))
-                    try:
-                        await self._keep_the_schedule(session)
-                    finally:
-                        watch.cancel()
-
-    async def _stop_when(self, stopped: Callable[[], bool], limit: asyncio.Timeout) -> None:
-        await _told_to_stop(stopped)
-        self.stopped = True
-        limit.reschedule(asyncio.get_running_loop().time() + _STOP_GRACE_SECONDS)
-
-    async def _keep_the_schedule(self, session: aiohttp.ClientSession) -> None:
-        async with asyncio.TaskGroup() as requests:
-            for number, due_at, second in self._schedule.requests():
-                await self._sleep_until(due_at)
-                if self.stopped:
-                    return
-                if number >= 0:
-                    self.seen.offered += 1
-                if self._in_flight < MAXIMUM_IN_FLIGHT:
-                    self._in_flight += 1
-                    requests.create_task(self._request(session, number, due_at, second))
-                else:
-                    self._ended(number, due_at, second, Failure.OVERLOAD)
-            await self._sleep_until(self._schedule.window_end)
-
-    async def _sleep_until(self, moment: float) -> None:
-        await asyncio.sleep(max(0.0, moment - self.now()))
-
-    async def _request(
-        self, session: aiohttp.ClientSession, number: int, due_at: float, second: int
+    def __init__(
+        self,
+        schedule: _Schedule,
+        calls: Calls,
+        timeout_seconds: float,
+        publishing: "_Publishing",
+        watch: "_Watch",
     ) -> None:
-        if number >= 0:
-            self.seen.sent(self.now() - due_at)
-        outcome: int | Failure
+        self._schedule, self._calls = schedule, calls
+        self._timeout_ns = round(timeout_seconds * SECOND_NS)
+        self._publishing, self._watch = publishing, watch
+        # One look at the wall clock: if it is set right meanwhile, the schedule stays even.
+        self._epoch_ns = time.time_ns() - time.monotonic_ns()
+        self._start_ns = schedule.window_start * SECOND_NS - self._epoch_ns
+        self._publish_next = schedule.window.start + _PUBLISH_EVERY_SECONDS
+        self._wire = Wire(self._ended)
+        self.seen = _Seen(schedule.window)
+
+    def run(self) -> None:
+        """Return when every request has ended, or shortly after the run was stopped."""
         try:
-            async with asyncio.timeout(due_at + self._load.timeout_seconds - self.now()):
-                outcome = await self._answer(session)
-        except (aiohttp.ClientError, OSError) as error:
-            outcome = _failure(error)
+            self._keep_the_schedule()
+            end_ns = self._schedule.window.end * SECOND_NS - self._epoch_ns
+            while not self._watch.told and (self._wire.in_flight or time.monotonic_ns() < end_ns):
+                self._turn(_LONGEST_TURN_SECONDS)
+            until = time.monotonic() + _STOP_GRACE_SECONDS
+            while self._wire.in_flight and time.monotonic() < until:
+                self._turn(_LONGEST_TURN_SECONDS)
         finally:
-            self._in_flight -= 1
-        self._ended(number, due_at, second, outcome)
+            self._wire.close()
+        self._publishing.put(self.seen.take(self._second(time.monotonic_ns()) + 1))
 
-    async def _answer(self, session: aiohttp.ClientSession) -> int:
-        load = self._load
-        async with session.request(
-            load.method, load.url, data=load.body, allow_redirects=False
-        ) as response:
-            unread_bytes = MAXIMUM_BODY_BYTES
-            async for chunk in response.content.iter_any():
-                unread_bytes -= len(chunk)
-                if unread_bytes <= 0:
-                    response.close()
-                    break
-            return response.status
+    def _keep_the_schedule(self) -> None:
+        began_ns, sent = time.monotonic_ns(), 0
+        for number, due_ns in self._schedule.requests():
+            due_ns += self._start_ns
+            while (now_ns := time.monotonic_ns()) < due_ns or sent == _MOST_SENT_IN_A_TURN:
+                self._turn(min((due_ns - now_ns) / SECOND_NS, _LONGEST_TURN_SECONDS))
+                sent = 0
+                if self._watch.told:
+                    return
+            if number >= 0 or due_ns >= began_ns:
+                self._send(number, due_ns, now_ns)
+                sent += 1
 
-    def _ended(self, number: int, due_at: float, second: int, outcome: int | Failure) -> None:
-        if number >= 0:
-            self.seen.ended(second, outcome, self.now() - due_at)
+    def _turn(self, wait_seconds: float) -> None:
+        self._wire.turn(max(0.0, wait_seconds))
+        second = self._second(time.monotonic_ns())
+        if second >= self._publish_next:
+            self._publish_next = second + _PUBLISH_EVERY_SECONDS
+            self._publishing.put(self.seen.take(second))
+
+    def _second(self, moment_ns: int) -> int:
+        return (moment_ns + self._epoch_ns) // SECOND_NS
+
+    def _send(self, number: int, due_ns: int, now_ns: int) -> None:
+        token = None if number < 0 else due_ns
+        if token is not None:
+            self.seen.due(now_ns - due_ns)
+        if now_ns >= due_ns + self._timeout_ns:  # nothing that it could still learn
+            self._ended(token, Failure.OVERLOAD)
+        else:
+            self._wire.send(self._calls[number], token, due_ns + self._timeout_ns)
+
+    def _ended(self, due_ns: int | None, outcome: Outcome) -> None:
+        """Count a status, or why there is none: which is never faster than the timeout."""
+        if due_ns is None:
+            return
+        latency_ns = time.monotonic_ns() - due_ns
+        if isinstance(outcome, Failure) and outcome is not Failure.FUNCTION:
+            latency_ns = max(latency_ns, self._timeout_ns)
+        self.seen.ended(self._second(due_ns), outcome, latency_ns)
 
 
-async def _told_to_stop(stopped: Callable[[], bool]) -> None:
-    """Return when the run was stopped, or when that could not be learnt three times in a row."""
-    # Its own threads, which nobody waits for: a check that hangs must not hold up the worker.
-    threads = ThreadPoolExecutor(_STOP_UNKNOWN_LIMIT)
-    unknown = 0
-    try:
-        while unknown < _STOP_UNKNOWN_LIMIT:
+class _Watch:
+    """Asks in a thread whether the run was stopped; `told` when it was, or nobody knows."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+        self._over = threading.Event()
+        self.told = False
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._ask, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def _ask(self) -> None:
+        # Its own threads, which nobody waits for: a check that hangs must not hold up the worker.
+        threads = ThreadPoolExecutor(_STOP_UNKNOWN_LIMIT)
+        unknown = 0
+        while unknown < _STOP_UNKNOWN_LIMIT and not self.told and not self._over.is_set():
             try:
-                async with asyncio.timeout(_STOP_CHECK_TIMEOUT_SECONDS):
-                    if await asyncio.get_running_loop().run_in_executor(threads, stopped):
-                        return
+                self.told = threads.submit(self._stopped).result(_STOP_CHECK_TIMEOUT_SECONDS)
                 unknown = 0
             except Exception:
                 unknown += 1
                 _log.warning("It is not known whether the run was stopped", exc_info=True)
-            await asyncio.sleep(_STOP_CHECK_EVERY_SECONDS)
-    finally:
+            self._over.wait(0 if self.told else _STOP_CHECK_EVERY_SECONDS)
+        self.told = self.told or unknown == _STOP_UNKNOWN_LIMIT
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-_FAILURES: tuple[tuple[type[Exception], Failure], ...] = (
-    (TimeoutError, Failure.TIMEOUT),
-    (aiohttp.ClientConnectorDNSError, Failure.DNS),
-    (aiohttp.ClientSSLError, Failure.TLS),
-    (aiohttp.ClientConnectionResetError, Failure.RESET),
-    (aiohttp.ServerDisconnectedError, Failure.RESET),
-    (aiohttp.ClientPayloadError, Failure.RESET),
-)
-_FAILURES_BY_ERRNO: dict[int | None, Failure] = {
-    errno.ECONNREFUSED: Failure.REFUSED,
-    errno.ECONNRESET: Failure.RESET,
-    errno.ECONNABORTED: Failure.RESET,
-    errno.EPIPE: Failure.RESET,
-    errno.ETIMEDOUT: Failure.TIMEOUT,
-    errno.EMFILE: Failure.OVERLOAD,  # out of files: the worker's limit, not the target's fault
-}
+class _Publishing:
+    """Publishes in a thread, beside the load; its first error is raised when the load is over."""
 
+    def __init__(self, publish: Callable[[Mapping[int, _Counts]], None]) -> None:
+        self._publish = publish
+        self._queue: SimpleQueue[Mapping[int, _Counts] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._error: Exception | None = None
 
-def _failure(error: aiohttp.ClientError | OSError) -> Failure:
-    for kind, failure in _FAILURES:
-        if isinstance(error, kind):
-            return failure
-    return _FAILURES_BY_ERRNO.get(getattr(error, "errno", None), Failure.OTHER)
+    def put(self, seconds: Mapping[int, _Counts]) -> None:
+        """Publish these seconds soon."""
+        self._queue.put(seconds)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: TracebackType | object) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        if self._error and kind is None:
+            raise self._error
+
+    def _work(self) -> None:
+        while (seconds := self._queue.get()) is not None:
+            if self._error is None:
+                try:
+                    self._publish(seconds)
+                except Exception as error:
+                    self._error = error
 
 
 def _publish(
@@ -414,13 +407,13 @@ def _data(
             "Counts": numbers,
         }
     for metric, count in (
-        (LoadMetric.REQUESTS, counts.succeeded + counts.failed),
+        (LoadMetric.REQUESTS, counts.ended),
         (LoadMetric.SUCCEEDED, counts.succeeded),
-        (LoadMetric.FAILED, counts.failed),
+        (LoadMetric.FAILED, counts.ended - counts.succeeded),
     ):
         yield {**datum(metric, "Count"), "Value": count}
 
 
-def _few(tenths: Counter[int]) -> Counter[int]:
+def _few(tenths: Mapping[int, int]) -> Mapping[int, int]:
     """At most one datum's worth of values where three digits suffice."""
     return tenths if len(tenths) <= _MAXIMUM_VALUES_PER_DATUM else rounded_up(tenths)

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import socket
+import ssl
 import threading
 import time
 import tomllib
@@ -16,7 +17,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import boto3
 import pytest
 from aiohttp import web
@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from urllib3 import HTTPResponse
 
 from gameday import load as module
+from gameday import wire
 from gameday.errors import MetricsNotPublished
 from gameday.experiment import Load, Phase
 from gameday.load import generate_load, window_start
@@ -390,36 +391,37 @@ def test_a_name_that_does_not_resolve_says_so(
     ("error", "failure"),
     [
         (OSError(errno.EMFILE, "Too many open files"), Failure.OVERLOAD),
+        (OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"), Failure.OVERLOAD),
         (OSError(errno.ETIMEDOUT, "Connection timed out"), Failure.TIMEOUT),
-        (aiohttp.ClientOSError(errno.EPIPE, "Broken pipe"), Failure.RESET),
+        (OSError(errno.EPIPE, "Broken pipe"), Failure.RESET),
         (OSError(errno.EHOSTUNREACH, "No route to host"), Failure.OTHER),
-        (aiohttp.ClientConnectionResetError("Cannot write to closing transport"), Failure.RESET),
-        (aiohttp.InvalidURL("http://"), Failure.OTHER),
+        (ssl.SSLCertVerificationError("self-signed certificate"), Failure.TLS),
     ],
 )
 def test_an_error_of_the_network_has_one_name(error: Any, failure: Failure) -> None:
-    assert module._failure(error) is failure
+    assert wire.failure_of(error) is failure
 
 
 def test_a_late_worker_cannot_hide_its_lateness(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_time = module._Worker._sleep_until
+    in_time = module._Worker._send
 
-    async def late(self: Any, moment: float) -> None:
-        await in_time(self, moment + 0.2)
+    def late(self: Any, number: int, due_ns: int, now_ns: int) -> None:
+        time.sleep(0.2 if number == 0 else 0)
+        in_time(self, number, due_ns, time.monotonic_ns())
 
-    monkeypatch.setattr(module._Worker, "_sleep_until", late)
+    monkeypatch.setattr(module._Worker, "_send", late)
     report = generate(f"http://{target.address}/fast")
     assert report.schedule_error_ms is not None
     assert report.latency_ms is not None
-    assert report.latency_ms.p50 >= report.schedule_error_ms.p50 >= 200
+    assert report.latency_ms.max >= report.schedule_error_ms.max >= 200
 
 
 def test_a_request_over_the_limit_is_an_overload_and_not_delayed(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAXIMUM_IN_FLIGHT", 5)
+    monkeypatch.setattr(wire, "MAXIMUM_CONNECTIONS", 5)
     report = generate(f"http://{target.address}/silent", timeout_seconds=0.5)
     assert set(report.errors) == {Failure.TIMEOUT, Failure.OVERLOAD}
     assert report.sent == report.errors[Failure.TIMEOUT] < report.offered == report.failed == 20
