@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gameday import load
+from gameday import wire
 from gameday.errors import InvalidExperiment
 from gameday.experiment import MAXIMUM_RATE_PER_SECOND, Load, Phase, Windows, parse
 from gameday.feasibility import LONGEST_WINDOW_SECONDS, WINDOWS_SECONDS
@@ -44,7 +44,7 @@ def test_the_highest_rate_of_a_document_takes_no_more_than_the_most_workers() ->
 
 
 def test_what_is_planned_to_be_in_flight_is_what_a_worker_holds() -> None:
-    assert load.MAXIMUM_IN_FLIGHT == IN_FLIGHT_OF_ONE_WORKER
+    assert wire.MAXIMUM_CONNECTIONS == IN_FLIGHT_OF_ONE_WORKER
 
 
 def test_the_latency_of_the_condition_is_planned_with() -> None:
