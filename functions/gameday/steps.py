@@ -388,6 +388,7 @@ def publish_verdict(
         findings = _findings(environment, run, failure)
         decided = verdict.detail(run, decide(findings), findings)
         event = environment.runs.settle(run_id, verdict=decided)["verdict"]
+    environment.runs.end(run_id)
     with environment.runs.sending(run_id, "bus") as due:
         if due:
             environment.publisher.to_bus(event, run.execution_arn)
@@ -568,6 +569,7 @@ def _end(
 ) -> None:
     """Undo and publish for a run that cannot do it itself any more."""
     environment.runs.note(run_id, execution_ended=reason)
+    environment.runs.end(run_id)
     with suppress(ConfigurationChanged):  # it is noted, and the verdict tells of it
         undo(environment, run_id, reason)
     publish_verdict(environment, run_id, failure)

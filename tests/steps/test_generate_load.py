@@ -78,7 +78,7 @@ def test_the_load_stops_when_the_run_is_stopped(armed: FakeEnvironment, phase: P
 def test_the_recovery_load_stops_when_the_execution_has_ended(armed: FakeEnvironment) -> None:
     armed.runs.stop(RUN, StopReason.FINISHED)
     assert not is_stopped(armed, Phase.RECOVERY)
-    armed.runs.note(RUN, execution_ended=StopReason.ABORTED)
+    armed.runs.end(RUN)
     assert is_stopped(armed, Phase.RECOVERY)
 
 
