@@ -91,7 +91,7 @@ class Arrivals:
         rate = self.rates[0][0]
         numbers = range(-math.floor(Fraction(seconds) * rate), 0)
         mine = numbers[(share.index - numbers.start) % share.workers :: share.workers]
-        return ((number, math.floor(number * SECOND_NS / rate)) for number in mine)
+        return ((number, round(number * SECOND_NS / float(rate))) for number in mine)
 
     @cached_property
     def _parts(self) -> list["_Part"]:

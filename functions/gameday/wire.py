@@ -234,7 +234,8 @@ class Wire:
 
     def _expire(self, now_ns: int) -> None:
         for connection in [one for one in self._active if one.expires_ns <= now_ns]:
-            self._fail(connection, Failure.TIMEOUT)
+            # Without a socket it still waits for an address to connect to.
+            self._fail(connection, Failure.TIMEOUT if connection.socket else Failure.DNS)
         self._next_expiry_ns = min((one.expires_ns for one in self._active), default=0)
 
     def _tidy(self, now: float) -> None:
