@@ -7,13 +7,14 @@ PYTHON ?= python3.13
 BIN := .venv/bin
 READY := .venv/ready
 SECURITY_READY := .venv-security/ready
+LOAD_READY := out/load-bench/ready
 CHAOSTOOLKIT_READY := .venv-chaostoolkit/ready
 STACK ?= gameday
 SEED ?= 1
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run conditions conditions-off test pr check security unit integration interleavings side-by-side kill-matrix injector-test format lock injector-bench alarm-bench judge-bench clean
+.PHONY: help setup demo run conditions conditions-off test pr check security unit integration interleavings side-by-side kill-matrix injector-test format lock injector-bench alarm-bench judge-bench load-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -105,6 +106,20 @@ $(CHAOSTOOLKIT_READY): benchmarks/chaostoolkit.txt
 judge-bench: $(READY) ## How often the judge is wrong, by simulated runs; writes docs/judge.md and its figures.
 	OPENBLAS_NUM_THREADS=1 PYTHONPATH=functions:. $(BIN)/python -m benchmarks.judge
 
+load-bench: $(READY) $(LOAD_READY) ## One load worker beside hey, wrk, Locust and Artillery; writes docs/load.md. QUICK=--quick
+	PYTHONPATH=functions:. $(BIN)/python -m benchmarks.load $(QUICK)
+
+$(LOAD_READY): benchmarks/load/requirements.txt benchmarks/load/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is needed: apt-get install npm"; exit 1; }
+	@echo "Making out/load-bench: a minute, once."
+	@$(PYTHON) -m venv out/load-bench/venv
+	@out/load-bench/venv/bin/pip install --quiet --disable-pip-version-check --no-deps \
+	  --require-hashes --requirement $<
+	@mkdir -p out/load-bench/artillery
+	@cp benchmarks/load/package.json benchmarks/load/package-lock.json benchmarks/load/.npmrc out/load-bench/artillery
+	@npm ci --prefix out/load-bench/artillery --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 lock: $(READY) ## Lock the dependencies anew, with hashes and without the address of any index.
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.13 --generate-hashes \
 	  --no-header --no-annotate --quiet --upgrade --output-file requirements.txt
@@ -114,6 +129,9 @@ lock: $(READY) ## Lock the dependencies anew, with hashes and without the addres
 	  --no-header --no-annotate --quiet --upgrade --output-file tests/security/requirements.txt
 	$(BIN)/uv pip compile --group pyproject.toml:chaostoolkit --python-version 3.13 --generate-hashes \
 	  --no-header --no-annotate --quiet --upgrade --output-file benchmarks/chaostoolkit.txt
+	$(BIN)/uv pip compile --group pyproject.toml:load --python-version 3.13 --generate-hashes \
+	  --no-header --no-annotate --quiet --upgrade --output-file benchmarks/load/requirements.txt
+	npm install --prefix benchmarks/load --package-lock-only --ignore-scripts --no-audit --no-fund --silent
 
 clean: ## Remove everything that was made.
 	rm -rf .venv .venv-chaostoolkit .venv-security .aws-sam .gameday out

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import NoCredentialsError
 from tenacity import Retrying, stop_after_delay, wait_random_exponential
 
 from gameday.conditions import Condition, Kind, row
@@ -18,6 +19,7 @@ from gameday.secrets import Secrets
 from gameday.verdict import Publisher
 
 if TYPE_CHECKING:
+    from gameday.calls import Account
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_stepfunctions import SFNClient
 
@@ -39,6 +41,7 @@ class Environment:
         session: boto3.Session | None = None,
     ) -> None:
         self._variables = variables
+        self._session = session
         self._aws: Any = session or boto3
 
     @cached_property
@@ -85,6 +88,18 @@ class Environment:
         """Metrics and alarms."""
         client: CloudWatchClient = self._client("cloudwatch")
         return client
+
+    @cached_property
+    def account(self) -> "Account":
+        """Who signs the load's requests, and where functions are invoked."""
+        # Imported here: only the load signs, and each step pays at its cold start.
+        from gameday.calls import Account
+
+        credentials = (self._session or boto3.Session()).get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        meta = self._client("lambda").meta
+        return Account(credentials, meta.region_name, meta.endpoint_url)
 
     @cached_property
     def stepfunctions(self) -> "SFNClient":

@@ -225,6 +225,11 @@ class Load(Request):
         return _sends(dict(self))
 
     @property
+    def is_signed(self) -> bool:
+        """Whether any of it needs credentials."""
+        return any(request.sign or request.function for request in self.sends)
+
+    @property
     def peak_per_second(self) -> float:
         """The highest rate that it has at any time."""
         return max(self.rate_per_second, self.to_per_second or 0, *self.then_per_second, 0)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from gameday.experiment import Load
 
+_OF_ONE_LINE = ("headers", "values")
+"""Fields of a load: a value may stand in a header."""
+
 REFERENCE = re.compile(r"\$\{(ssm|secretsmanager):([^}:]*)(?::([^}]*))?\}")
 
 
@@ -68,7 +71,7 @@ class Secrets:
             SecretNotRead: one cannot be read, or would break the header that it stands in.
         """
         known = {reference: self._read(reference) for reference in set(references(load))}
-        return _filled(load, known, in_headers=False) if known else load
+        return _filled(load, known, one_line=False) if known else load
 
     def _read(self, reference: Reference) -> str:
         try:
@@ -93,24 +96,24 @@ class Secrets:
         return value
 
 
-def _filled(node: Any, known: dict[Reference, str], *, in_headers: bool) -> Any:
+def _filled(node: Any, known: dict[Reference, str], *, one_line: bool) -> Any:
     """A copy; made without validation, whose errors quote what they refuse."""
     match node:
         case str():
             text = REFERENCE.sub(lambda found: known[_reference(found)], node)
-            if in_headers and text != node and not text.isprintable():
+            if one_line and text != node and not text.isprintable():
                 secrets = ", ".join(map(str, references(node)))
-                raise SecretNotRead(f"{secrets} is not one line, and a header is")
+                raise SecretNotRead(f"{secrets} is not one line, as headers and values are")
             return text
         case BaseModel():
             return node.model_copy(
                 update={
-                    name: _filled(value, known, in_headers=name == "headers")
+                    name: _filled(value, known, one_line=name in _OF_ONE_LINE)
                     for name, value in node
                 }
             )
         case dict():
-            return {name: _filled(v, known, in_headers=in_headers) for name, v in node.items()}
+            return {name: _filled(v, known, one_line=one_line) for name, v in node.items()}
         case list() | tuple():
-            return tuple(_filled(item, known, in_headers=in_headers) for item in node)
+            return tuple(_filled(item, known, one_line=one_line) for item in node)
     return node

@@ -182,6 +182,7 @@ def generate_load(
         # Recovery is read in slices: seconds need not fit into a minute, only minutes into theirs.
         one_period=phase is not Phase.RECOVERY or seconds % 60 == 0,
         share=WHOLE if part is None else _share(part, workers, seconds, called_at),
+        account=environment.account if experiment.load.is_signed else None,
     )
     kept = report.model_dump(mode="json")
     if part is None:

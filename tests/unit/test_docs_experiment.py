@@ -17,7 +17,15 @@ from gameday.decision import (
     decide,
 )
 from gameday.errors import InvalidExperiment
-from gameday.experiment import Experiment, Load, Windows, parse
+from gameday.experiment import (
+    Experiment,
+    Load,
+    Request,
+    Signing,
+    WeightedRequest,
+    Windows,
+    parse,
+)
 from gameday.judge import LARGEST_COUNT_ERROR, ROOM
 from gameday.kinds import (
     CloudWatchMetric,
@@ -50,6 +58,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "Fields": Experiment,
     "Condition": AppConfigCondition,
     "Load": Load,
+    "Sign": Signing,
     "Any other metric": CloudWatchMetric,
     "Metrics": NamedMetric,
     "Periods": Periods,
@@ -99,10 +108,13 @@ def rendered(schema: Mapping[str, Any], definitions: Mapping[str, Any], field: s
 
 def _type(schema: Mapping[str, Any], field: str) -> str:
     if schema["type"] == "array":
-        return "list of text" if schema["items"].get("type") == "string" else f"[list](#{field})"
+        lists = {"string": "list of text", "number": "list of numbers"}
+        return lists.get(schema["items"].get("type"), f"[list](#{field})")
     if schema["type"] == "object":
         values = schema.get("additionalProperties")
         if isinstance(values, dict):
+            if values.get("type") == "array":
+                return "object of lists of text"
             kinds = {"$ref": f"object of [objects](#{field})", "type": "object of text"}
             return next((kinds[key] for key in kinds if key in values), "object")
         return f"[object](#{field})" if "properties" in schema else "object"
@@ -162,6 +174,21 @@ def test_every_field_is_listed_with_its_limits_and_its_default(
     assert [row[:3] for row in table(heading)] == [*expected(model).values()]
 
 
+def test_every_field_of_one_of_several_requests_is_listed() -> None:
+    rows = [
+        row for field, row in expected(WeightedRequest).items() if field not in Request.model_fields
+    ]
+    assert [row[:3] for row in table("Requests")] == rows
+
+
+def test_the_load_of_several_requests_is_one() -> None:
+    _, load = re.findall(r"```jsonc\n(.*?)```", DOC, flags=re.DOTALL)
+    document = json.loads(f"{{{re.sub(r'  //.*', '', load)}}}")
+    several = Load.model_validate_json(json.dumps(document["load"]))
+    assert [request.weight for request in several.sends] == [9, 1]
+    assert several.arrivals(60).count == 20 * (5 + 20 + 50)
+
+
 COMMON = ("name", "critical", "kind")
 """What every kind of measure has; its table is the first."""
 
@@ -181,7 +208,7 @@ def test_every_field_of_every_kind_of_measure_is_listed(kind: str, model: type[B
 
 
 def test_the_example_is_the_smallest_experiment() -> None:
-    (example,) = re.findall(r"```jsonc\n(.*?)```", DOC, flags=re.DOTALL)
+    example, *_ = re.findall(r"```jsonc\n(.*?)```", DOC, flags=re.DOTALL)
     assert "//" in example
     plain = re.sub(r"  //.*", "", example)
     assert plain == (EVENTS / "smallest.json").read_text(encoding="utf-8")
