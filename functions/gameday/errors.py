@@ -102,7 +102,7 @@ class WorkerLost(Failed):
 
 
 class SecretNotRead(Failed):
-    """Raised when a secret that the load refers to is absent, forbidden or unfit; never shows it."""
+    """Raised when a secret that the load refers to is absent or unfit; never shows it."""
 
 
 class MetricsNotPublished(Failed):

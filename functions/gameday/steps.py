@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -31,7 +32,7 @@ from gameday.judge import Judgement, Recovery, all_passed, judge_all, judge_reco
 from gameday.observability import logger
 from gameday.observations import LoadReport, Reading, Window
 from gameday.runs import Run, StopReason
-from gameday.scale import HEAD_START_SECONDS, Form, Workers, part_of
+from gameday.scale import HEAD_START_SECONDS, Form, part_of
 
 _WATCH_LIMIT_SECONDS = 30.0
 
@@ -42,6 +43,9 @@ DEADLINE_PASSED = {
 
 _SETTLING_SECONDS = (0, 10, 20)
 """The waits before each further reading: Confirm recovery has a minute in all."""
+
+_ITEMS_FAILED = "States.ExceedToleratedFailureThreshold"
+"""What a Distributed Map calls the failure of an item, whatever it was."""
 
 _REPLACED = "REPLACED"
 """In place of a deployment's state: somebody else deployed over it."""
@@ -151,52 +155,64 @@ def generate_load(
     One of several workers does its part of it, and all begin by the moment at which they were
     called, in ISO 8601.
     """
+    run, runs = environment.runs.get(run_id), environment.runs
+    if part is None:
+        report = _generated(environment, run, phase, WHOLE)
+        runs.note(run_id, **{f"{phase}_load": report.model_dump(mode="json")})
+    elif runs.begin(run_id, phase, part):
+        try:
+            report = _generated(environment, run, phase, _share(run, phase, part, called_at))
+        except Exception as failure:  # a Distributed Map only says that there was one
+            runs.settle(run_id, lost_worker=f"{type(failure).__name__}: {failure}")
+            raise
+        runs.report(run_id, phase, part, report.model_dump(mode="json"))
+
+
+def _generated(environment: Environment, run: Run, phase: Phase, share: Share) -> LoadReport:
     # Imported here: only this step needs an HTTP client, and each pays at its cold start.
     from gameday import load
 
-    run = environment.runs.get(run_id)
-    experiment, windows = run.experiment, run.experiment.windows
-    runs = environment.runs
-    if part is not None and not runs.begin(run_id, phase, part):
-        return
-    warm_up, seconds, stopped = {
-        Phase.BASELINE: (experiment.load.warm_up_seconds, windows.baseline_seconds, runs.stopped),
-        Phase.CONDITION: (
-            experiment.plan.condition_warm_up_seconds,
-            windows.condition_seconds,
-            runs.stopped,
-        ),
+    experiment, runs = run.experiment, environment.runs
+    seconds = _window_seconds(run, phase)
+    warm_up, stopped = {
+        Phase.BASELINE: (experiment.load.warm_up_seconds, runs.stopped),
+        Phase.CONDITION: (experiment.plan.condition_warm_up_seconds, runs.stopped),
         # By then the run has been told to go no further, and only its end stops the load.
-        Phase.RECOVERY: (0, windows.recovery_seconds, runs.ended),
+        Phase.RECOVERY: (0, runs.ended),
     }[phase]
-    workers = experiment.plan.workers(phase)
     report = load.generate_load(
         environment.secrets.resolved(experiment.load),
         experiment=experiment.name,
         phase=phase,
         warm_up_seconds=warm_up,
         window_seconds=seconds,
-        stopped=lambda: stopped(run_id),
+        stopped=lambda: stopped(run.run_id),
         cloudwatch=environment.cloudwatch,
-        run_id=run_id,
+        run_id=run.run_id,
         # Recovery is read in slices: seconds need not fit into a minute, only minutes into theirs.
         one_period=phase is not Phase.RECOVERY or seconds % 60 == 0,
-        share=WHOLE if part is None else _share(part, workers, seconds, called_at),
+        share=share,
         account=environment.account if experiment.load.is_signed else None,
     )
-    kept = report.model_dump(mode="json")
-    if part is None:
-        runs.note(run_id, **{f"{phase}_load": kept})
-    else:
-        runs.report(run_id, phase, part, kept)
-    logger.info("load generated", phase=phase, part=part, report=report.summary)
+    logger.info("load generated", phase=phase, share=asdict(share), report=report.summary)
+    return report
 
 
-def _share(part: int, workers: Workers, window_seconds: int, called_at: str | None) -> Share:
-    index, seconds = part_of(part, workers.at_once, window_seconds)
+def _window_seconds(run: Run, phase: Phase) -> int:
+    windows = run.experiment.windows
+    return {
+        Phase.BASELINE: windows.baseline_seconds,
+        Phase.CONDITION: windows.condition_seconds,
+        Phase.RECOVERY: windows.recovery_seconds,
+    }[phase]
+
+
+def _share(run: Run, phase: Phase, part: int, called_at: str | None) -> Share:
+    workers = run.experiment.plan.workers(phase).at_once
+    index, seconds = part_of(part, workers, _window_seconds(run, phase))
     return Share(
         index=index,
-        workers=workers.at_once,
+        workers=workers,
         start_at=datetime.fromisoformat(called_at or "").timestamp() + HEAD_START_SECONDS,
         from_second=seconds.start,
         until_second=seconds.stop,
@@ -418,6 +434,8 @@ def _findings(environment: Environment, run: Run, failure: dict[str, str] | None
     guardrail = facts.get("guardrail")
     if guardrail:  # whatever ended the execution after it
         failure = {"Error": GuardrailRang.__name__, "Cause": guardrail["reason"]}
+    elif failure and failure["Error"] == _ITEMS_FAILED:
+        failure = {**failure, "Cause": facts.get("lost_worker", failure.get("Cause", ""))}
     return Findings(
         failure=failure and failure["Error"],
         failure_cause=failure and sentence(failure.get("Cause", "")),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gameday import load
-from gameday.errors import SecretNotRead, WorkerLost
+from gameday.errors import MetricsNotPublished, SecretNotRead, WorkerLost
 from gameday.experiment import Load, Phase
 from gameday.observability import logger
 from gameday.observations import LoadReport
@@ -165,6 +165,20 @@ def test_a_worker_that_is_called_again_without_a_report_is_lost(
         call(shared, 1)
     with pytest.raises(WorkerLost, match="worker 1 of the baseline load"):
         call(shared, 1)
+
+
+def test_the_verdict_says_why_a_worker_failed_where_a_distributed_map_does_not(
+    shared: FakeEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object, **__: Any) -> LoadReport:
+        raise MetricsNotPublished("CloudWatch did not take the metrics")
+
+    monkeypatch.setattr(load, "generate_load", fail)
+    with pytest.raises(MetricsNotPublished):
+        call(shared, 1)
+    failure = {"Error": "States.ExceedToleratedFailureThreshold", "Cause": "of 1 item"}
+    verdict = handle(shared, "publish_verdict", run_id=RUN, failure=failure)
+    assert verdict["reason"].endswith(": MetricsNotPublished: CloudWatch did not take the metrics")
 
 
 def test_a_worker_that_did_not_report_makes_the_run_inconclusive(

@@ -9,16 +9,17 @@ from gameday.feasibility import LONGEST_WINDOW_SECONDS
 from tests.house.project import FUNCTIONS, ROOT
 
 DOC = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
-SUM = re.compile(r"^([^:|]+): ([\d.,×/+() ]+) = ([\d.,]+)$", re.MULTILINE)
+TIMES = "\N{MULTIPLICATION SIGN}"
+EXPRESSION = rf"[\d.,{TIMES}/+() ]+"
+SUM = re.compile(rf"^([^:|]+): ({EXPRESSION}) = ([\d.,]+)$", re.MULTILINE)
 SUMS = SUM.findall(DOC)
 QUOTAS = re.findall(r"^\| .+ \| `([^`]+)` \| ([\d,]+) \|$", DOC, re.MULTILINE)
 RECKONED = dict(re.findall(r"^\| ([^|]+) \| ([\d.,]+) \| [^`|]+ \|$", DOC, re.MULTILINE))
 
 
 def worked_out(expression: str) -> float:
-    assert re.fullmatch(r"[\d.,×/+() ]+", expression)
-    plain = expression.replace(",", "").replace("×", "*")
-    return float(eval(plain))  # noqa: S307 - nothing but numbers, as asserted
+    assert re.fullmatch(EXPRESSION, expression)  # nothing but numbers
+    return float(eval(expression.replace(",", "").replace(TIMES, "*")))
 
 
 def number(text: str) -> float:
