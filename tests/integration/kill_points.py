@@ -237,7 +237,8 @@ Made by `make kill-matrix`: one real run of the machine on the embedded AWS for 
 and each way to die, across. A cell says how many seconds after the death the target was served its
 resting configuration again. In every run, whatever it died of: what is served is what was served
 before, the lock is free, the schedule is gone, the load has stopped, no dead letter is left, and
-there is exactly one verdict event; or none, and a clear error, when the run never armed.
+there is exactly one verdict event; or none, and a clear error, when the run never armed. A load of
+several workers is called by a Map: the same function, whose death ends the Map, so it has no rows.
 
 - **never on**: the run died before the condition was enabled.
 - **already off**: it died after the condition was disabled.
