@@ -57,9 +57,9 @@ class Manners:
                 yield _unlisted(f"load may not carry {secret}", f"{secret.name!r}", named)
 
     def _allows(self, url: str, load: "Load") -> bool:
-        if not _PLAIN.fullmatch(url) or "@" in urlsplit(url).netloc:
-            return False
-        return any(_within(url, target, load) for target in self.targets)
+        return bool(_PLAIN.fullmatch(url)) and any(
+            _within(url, target, load) for target in self.targets
+        )
 
 
 def _unlisted(why: str, what: str, parameter: str) -> str:

@@ -43,7 +43,6 @@ def test_what_is_listed_may_be_loaded(url: str) -> None:
         "https://example.com/",
         "https://api.example.com.evil.example/",
         "https://evil.example/api.example.com",
-        "https://evil.example\\@api.example.com/",
         "https://evil.example\\.api.example.com/",
         "http://127.0.0.1/",
         "http://127.0.0.1:8081/",
@@ -53,17 +52,14 @@ def test_what_is_listed_may_be_loaded(url: str) -> None:
         "https://shop.example/",
         "https://shop.example/v1/../admin",
         "https://shop.example/v1/%2e%2e/admin",
+        "https://shop.example/v1/..\\admin",
     ],
 )
 def test_what_is_not_listed_may_not(url: str) -> None:
-    try:
-        (reason,) = beyond(url=url)
-    except ValueError:  # it is no address at all
-        return
-    assert reason == (
+    assert beyond(url=url) == [
         f"load may not be sent to {url}: add its host to the parameter LoadTargets and deploy "
         "Gameday's stack again"
-    )
+    ]
 
 
 def test_without_a_list_nothing_may_be_loaded() -> None:
