@@ -8,8 +8,9 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 CONNECTIONS = 50
 WARM_UP_SECONDS = 1.0
@@ -102,14 +103,17 @@ def protocol_on_uvloop(url: str, count: Count) -> None:
             elif not self.ended.done():
                 self.ended.set_result(None)
 
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        ends = [loop.create_future() for _ in range(CONNECTIONS)]
-        for end in ends:
-            await loop.create_connection(lambda end=end: Protocol(end), parts.hostname, parts.port)
-        await asyncio.gather(*ends)
+    uvloop.run(_connected(parts, Protocol))
 
-    uvloop.run(run())
+
+async def _connected(
+    parts: SplitResult, protocol: Callable[[asyncio.Future[None]], asyncio.Protocol]
+) -> None:
+    loop, address = asyncio.get_running_loop(), (parts.hostname or "", parts.port or 80)
+    ends: list[asyncio.Future[None]] = [loop.create_future() for _ in range(CONNECTIONS)]
+    for end in ends:
+        await loop.create_connection(partial(protocol, end), *address)
+    await asyncio.gather(*ends)
 
 
 def pycurl(url: str, count: Count) -> None:

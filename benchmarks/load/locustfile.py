@@ -7,9 +7,9 @@ from locust import FastHttpUser, constant, constant_throughput, task
 RATE = float(os.environ.get("RATE", "0"))
 
 
-class Visitor(FastHttpUser):
+class Visitor(FastHttpUser):  # type: ignore[misc] # no types outside of its environment
     wait_time = constant_throughput(RATE) if RATE else constant(0)
 
-    @task
+    @task  # type: ignore[untyped-decorator]
     def visit(self) -> None:
         self.client.get("/")

@@ -110,10 +110,11 @@ def _highest(highest: float, closed: Mapping[str, float]) -> Iterator[Sequence[s
 
 
 def _half(rounds: Sequence[Mapping[str, Any]]) -> str:
-    def median(of: str) -> float:
-        return statistics.median(once["report"]["schedule_error_ms"][of] for once in rounds)
-
     reports = [once["report"] for once in rounds]
+
+    def median(of: str) -> float:
+        return statistics.median(float(r["schedule_error_ms"][of]) for r in reports)
+
     achieved = statistics.median(r["succeeded"] / r["offered"] for r in reports)
     latency = statistics.median(r["latency_ms"]["p99"] for r in reports)
     busy = statistics.median(once["cpu_seconds"] / once["elapsed_seconds"] for once in rounds)

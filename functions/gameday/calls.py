@@ -91,6 +91,9 @@ def _call(
     if request.body is not None:
         headers["Content-Type"] = "text/plain; charset=utf-8"
     headers |= {name.title(): _filled(text, chosen) for name, text in request.headers.items()}
+    for name, text in headers.items():
+        if not text.isprintable():  # as a secret may be, which the document does not show
+            raise ValueError(f"the value of the header {name} is not one line of text")
     headers["User-Agent"] = user_agent
     body = _filled(request.body or "", chosen).encode()
     if request.function is not None:

@@ -19,9 +19,10 @@ from gameday.secrets import Secrets
 from gameday.verdict import Publisher
 
 if TYPE_CHECKING:
-    from gameday.calls import Account
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_stepfunctions import SFNClient
+
+    from gameday.calls import Account
 
 # A step's own retries come after the client's: together they stay inside the step's timeout.
 _CLIENT = Config(

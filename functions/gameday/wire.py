@@ -267,9 +267,10 @@ class Wire:
     def _made_room(self) -> bool:
         """Close a connection that is kept for another origin."""
         kept = next((place.idle for place in self._places.values() if place.idle), None)
-        if kept:
-            self._disturbed(kept[0])
-        return bool(kept)
+        if kept is None:
+            return False
+        self._disturbed(kept[0])
+        return True
 
     def _resolve(self, place: _Place) -> None:
         addresses: list[_Address] = []

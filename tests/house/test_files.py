@@ -1,5 +1,6 @@
 """What no file of the project may hold, and what make and CI promise."""
 
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ LOCKS = (
     "dependencies/requirements.txt",
     "tests/security/requirements.txt",
     "benchmarks/chaostoolkit.txt",
+    "benchmarks/load/requirements.txt",
 )
 LOCKED = re.compile(
     r"[\w.-]+(\[[\w,-]+\])?==[\w.]+( ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?"
@@ -29,6 +31,13 @@ def test_no_file_names_a_path_of_one_machine() -> None:
 def test_a_lock_holds_pins_and_hashes_and_no_address_of_an_index(lock: str) -> None:
     lines = (ROOT / lock).read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if not LOCKED.fullmatch(line)] == []
+
+
+def test_the_lock_of_npm_holds_hashes_and_no_address_of_an_index() -> None:
+    lock = json.loads((ROOT / "benchmarks/load/package-lock.json").read_text(encoding="utf-8"))
+    packages = [package for name, package in lock["packages"].items() if name]
+    assert packages
+    assert [one for one in packages if "resolved" in one or "integrity" not in one] == []
 
 
 def test_every_library_of_the_functions_is_locked_alike_for_the_tests() -> None:

@@ -12,8 +12,8 @@ import pytest
 from tests.house.project import ROOT, files, relative
 
 PACKAGE = ROOT / "functions" / "gameday"
-ADAPTERS = {"environment.py", "load.py", "runs.py"}
-"""Those that make clients or take apart what clients raise; the others are given clients."""
+ADAPTERS = {"calls.py", "environment.py", "load.py", "runs.py"}
+"""Those that make clients, sign, or take apart what clients raise; the others are given clients."""
 
 MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 PRODUCT = [
@@ -53,8 +53,9 @@ def test_only_the_adapters_import_boto3() -> None:
     assert importers("boto3", "botocore") == ADAPTERS
 
 
-def test_only_the_load_imports_an_http_client() -> None:
-    assert importers("aiohttp", "urllib3", "requests", "http") == {"load.py"}
+def test_nothing_imports_an_http_client_and_only_the_wire_opens_sockets() -> None:
+    assert importers("aiohttp", "urllib3", "requests", "http") == set()
+    assert importers("selectors", "socket", "ssl") == {"wire.py"}
 
 
 def test_only_the_observability_makes_powertools_objects() -> None:
@@ -88,7 +89,16 @@ def test_the_types_of_clients_are_imported_for_types_only() -> None:
     assert [path for path, name in running if name.startswith("mypy_boto3")] == []
 
 
-PURE = ("decision", "errors", "experiment", "feasibility", "judge", "kinds", "observations")
+PURE = (
+    "arrivals",
+    "decision",
+    "errors",
+    "experiment",
+    "feasibility",
+    "judge",
+    "kinds",
+    "observations",
+)
 
 
 @pytest.mark.parametrize("module", [*PURE, "statistics"])

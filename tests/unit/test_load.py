@@ -13,7 +13,6 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import pytest
 from aiohttp import web
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -29,6 +29,8 @@ from urllib3 import HTTPResponse
 
 from gameday import load as module
 from gameday import wire
+from gameday.arrivals import WHOLE, Share
+from gameday.calls import Account
 from gameday.errors import MetricsNotPublished
 from gameday.experiment import Load, Phase
 from gameday.load import generate_load, window_start
@@ -87,6 +89,7 @@ class Target:
         app.router.add_get("/endless", self._endless)
         app.router.add_get("/hangs-up", self._hangs_up)
         app.router.add_get("/breaks-off", self._breaks_off)
+        app.router.add_post("/2015-03-31/functions/{name}/invocations", self._invoke)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -125,6 +128,13 @@ class Target:
         while True:
             await response.write(bytes(65_536))
 
+    async def _invoke(self, request: web.Request) -> web.Response:
+        """Lambda's answer, of a function that is named after how it ends."""
+        if request.headers["X-Amz-Invocation-Type"] == "Event":
+            return web.Response(status=202)
+        broke = {"X-Amz-Function-Error": "Unhandled"}
+        return web.json_response({}, headers=broke if request.match_info["name"] == "bad" else {})
+
     async def _hangs_up(self, request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.abort()
@@ -147,12 +157,15 @@ def generate(
     warm_up_seconds: float = 0,
     window_seconds: int = 1,
     one_period: bool = True,
+    share: Share = WHOLE,
+    account: Account | None = None,
     **load: Any,
 ) -> LoadReport:
     cloudwatch = cloudwatch or FakeCloudWatch()
-    load = {"rate_per_second": 20.0, "timeout_seconds": 5.0, **load}
+    target = {} if "function" in load else {"url": url}
+    load = {**target, "rate_per_second": 20.0, "timeout_seconds": 5.0, **load}
     return generate_load(
-        Load(url=url, **load),
+        Load.model_validate_json(json.dumps(load)),
         experiment="checkout",
         phase=Phase.CONDITION,
         warm_up_seconds=warm_up_seconds,
@@ -161,6 +174,8 @@ def generate(
         cloudwatch=cloudwatch,
         run_id="run-1",
         one_period=one_period,
+        share=share,
+        account=account,
     )
 
 
@@ -556,6 +571,116 @@ def test_more_values_than_a_datum_takes_are_several_data() -> None:
     latencies = Counter(10 * n for n in range(100, 500))
     module._publish(cloudwatch, {}, seconds_with(latencies, 1))  # type: ignore[arg-type]
     assert sorted(cloudwatch.latencies_ms) == [float(n) for n in range(100, 500)]
+
+
+# -- shapes, shares, functions
+
+
+@pytest.mark.parametrize(
+    ("shape", "offered"),
+    [
+        ({"spacing": "poisson"}, 40),
+        ({"to_per_second": 60.0}, 80),
+        ({"then_per_second": [40.0, 0.5, 30.0]}, 46),
+    ],
+)
+def test_every_shape_arrives(target: Target, shape: dict[str, Any], offered: int) -> None:
+    cloudwatch = FakeCloudWatch()
+    report = generate(
+        f"http://{target.address}/fast", cloudwatch=cloudwatch, window_seconds=2, **shape
+    )
+    assert report.offered == report.succeeded == cloudwatch.total("Requests") == offered
+
+
+def test_three_workers_are_one_load() -> None:
+    target, clouds = Target(), [FakeCloudWatch() for _ in range(3)]
+    start_at = time.time() + 0.3
+
+    def work(index: int) -> LoadReport:
+        return generate(
+            f"http://{target.address}/fast?n={{n}}",
+            cloudwatch=clouds[index],
+            window_seconds=2,
+            warm_up_seconds=1,
+            one_period=False,
+            share=Share(index, 3, start_at),
+            values={"n": [str(n) for n in range(1000)]},
+        )
+
+    with ThreadPoolExecutor(3) as threads:
+        reports = list(threads.map(work, range(3)))
+    merged = LoadReport.merged(reports)
+    assert [report.offered for report in reports] == [14, 13, 13]
+    assert (merged.offered, merged.succeeded, merged.window.seconds) == (40, 40, 2)
+    seconds = {merged.window.start: 20.0, merged.window.start + 1: 20.0}
+    published = [cloud.by_second("Requests") for cloud in clouds]
+    assert {second: sum(each[second] for each in published) for second in seconds} == seconds
+    asked = Counter(request.query["n"] for request in target.requests)
+    assert all(asked[str(n)] == 1 for n in range(40))
+
+
+def test_a_window_is_handed_on_without_a_hole(target: Target) -> None:
+    start_at, clouds = time.time(), [FakeCloudWatch(), FakeCloudWatch()]
+    shares = [
+        Share(start_at=start_at, until_second=1),
+        Share(start_at=start_at, from_second=1),
+    ]
+    reports = [
+        generate(
+            f"http://{target.address}/fast",
+            cloudwatch=cloud,
+            window_seconds=2,
+            one_period=False,
+            share=share,
+        )
+        for share, cloud in zip(shares, clouds, strict=True)
+    ]
+    start = reports[0].window.start
+    assert [cloud.by_second("Requests") for cloud in clouds] == [{start: 20}, {start + 1: 20}]
+    merged = LoadReport.merged(reports)
+    assert (merged.offered, merged.window.start, merged.window.seconds) == (40, start, 2)
+
+
+def test_a_worker_that_comes_too_late_says_so(target: Target) -> None:
+    """What it could not send before the timeout of the request was over, it does not send."""
+    report = generate(
+        f"http://{target.address}/fast",
+        timeout_seconds=0.5,
+        window_seconds=4,
+        one_period=False,
+        share=Share(start_at=time.time() - 3),
+    )
+    assert report.offered == 80
+    assert report.errors[Failure.OVERLOAD] + report.succeeded == 80
+    assert report.errors[Failure.OVERLOAD] >= 20
+    assert report.schedule_error_ms is not None
+    assert report.schedule_error_ms.max >= 1000
+
+
+@pytest.mark.parametrize(
+    ("function", "invocation", "status", "errors"),
+    [
+        ("good", "synchronous", "200", {}),
+        ("bad", "synchronous", "200", {Failure.FUNCTION: 20}),
+        ("bad", "asynchronous", "202", {}),
+    ],
+)
+def test_a_function_is_invoked_directly(
+    function: str, invocation: str, status: str, errors: dict[Failure, int]
+) -> None:
+    target = Target()
+    account = Account(Credentials("AKID", "secret"), "eu-west-1", f"http://{target.address}")
+    report = generate(
+        "", account=account, function=function, invocation=invocation, body='{"a": 1}'
+    )
+    assert (report.by_status, report.errors) == ({status: 20}, errors)
+    assert (report.sent, report.failed) == (20, len(errors) and 20)
+    assert set(target.bodies) == {'{"a": 1}'}
+    assert (
+        target.requests[0].headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKID")
+    )
+    assert report.latency_ms is not None
+    assert report.latency_ms.p50 < 5000  # it answered, so it took as long as it took
 
 
 def test_a_report_survives_json(scenarios: dict[str, Scenario]) -> None:
