@@ -1,8 +1,11 @@
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gameday import wire
+from gameday.arrivals import WHOLE, Share, Spacing
 from gameday.errors import InvalidExperiment
 from gameday.experiment import MAXIMUM_RATE_PER_SECOND, Load, Phase, Windows, parse
 from gameday.feasibility import LONGEST_WINDOW_SECONDS, WINDOWS_SECONDS
@@ -99,6 +102,24 @@ def test_the_parts_are_every_second_of_every_worker_once(at_once: int, seconds: 
     edges = [*range(0, seconds, SHIFT_SECONDS), seconds]
     twice = sorted(edges + edges[1:-1])  # where one shift ends the next one begins
     assert done == [(worker, second) for worker in range(at_once) for second in twice]
+
+
+@pytest.mark.parametrize("spacing", Spacing)
+def test_the_parts_send_every_request_once_and_leave_no_hole(spacing: Spacing) -> None:
+    seconds, at_once = 2 * SHIFT_SECONDS + 60, 3
+    load = Load(url="https://shop.example/", rate_per_second=2.5, spacing=spacing)
+    arrivals = load.arrivals(seconds)
+
+    def due(number: int) -> Iterator[tuple[int, int]]:
+        index, covered = part_of(number, at_once, seconds)
+        share = Share(index, at_once, 0.0, covered.start, covered.stop)
+        return arrivals.due(share, "run-1")
+
+    parts = range(workers(at_once, 0, seconds).parts)
+    sent = sorted(request for number in parts for request in due(number))
+    assert [number for number, _ in sent] == list(range(arrivals.count))
+    if spacing is Spacing.EVEN:
+        assert sent == list(arrivals.due(WHOLE, "run-1"))
 
 
 @pytest.mark.parametrize("number", [-1, 4, 400])
