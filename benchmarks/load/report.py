@@ -12,6 +12,11 @@ PUT_METRIC_DATA = 0.01 / 1000  # dollars for a call
 PUBLISHED_EVERY_SECONDS = 2
 ARTILLERY_PER_MILLION = 0.07  # dollars; artillery.io, "This load test cost us how much?", 2022
 
+WHOLE_REPETITIONS = 3
+PROVISIONAL = """
+**Provisional:** of a short run, beside other work on the same machine. `make load-bench` replaces it.
+"""
+
 CLIENTS = {
     "wire": ("**ours**: one selector, no dependency", "one"),
     "protocol_on_uvloop": ("asyncio protocol, httptools and uvloop", "two compiled libraries more, for goals that are met without"),
@@ -26,12 +31,13 @@ PEERS = ("hey", "wrk", "Locust FastHttpUser", "Artillery")
 def render(results: Mapping[str, Any]) -> str:
     """Return the whole document."""
     highest, closed = results["highest"], results["closed"]
-    machine = results["machine"]
+    machine, repetitions = results["machine"], results["repetitions"]
+    provisional = "" if repetitions >= WHOLE_REPETITIONS else PROVISIONAL
     return f"""# The load
-
+{provisional}
 What one worker sends, how exactly, and what it sees of a server that stalls. `make load-bench` measures
 it and writes this page: on {machine["processor"]}, {machine["cores"]} cores, Python {machine["python"]}; whatever sends is
-pinned to one core, whatever answers (nginx) to the other. Medians of {results["repetitions"]} repetitions.
+pinned to one core, whatever answers (nginx) to the other. Medians; repetitions: {repetitions}.
 
 ## How it is sent
 
@@ -79,6 +85,13 @@ waits for an answer before it asks again sends fewer just then, so its percentil
 ![Latency by percentile, for each tool](load-stall.svg)
 
 {_table(("", "p99", "of the truth"), _stalling(results["stalling"]))}
+
+wrk corrects its histogram for it afterwards, and Artillery starts its users on schedule as well.
+
+## A stop
+
+At half of the highest rate a worker had returned {results["stop_seconds"]:.1f} s after its run was stopped, at most. It
+asks four times a second, sends nothing from then on, and leaves answers on their way a second.
 
 ## Memory
 

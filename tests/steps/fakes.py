@@ -312,6 +312,7 @@ class FakeEnvironment:
         self.publisher = Publisher()
         self.stepfunctions = StepFunctions()
         self.cloudwatch = CloudWatch()
+        self.account = "whoever signs"
         self.retrying = Retrying(stop=stop_after_attempt(2), reraise=True)
 
     def kind(self, _: object) -> Switch:

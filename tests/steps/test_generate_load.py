@@ -60,6 +60,17 @@ def test_a_recovery_of_seconds_waits_for_no_minute(
     assert [told["one_period"] for told in given] == [False]
 
 
+def test_what_is_signed_has_an_account(
+    armed: FakeEnvironment, given: GIVEN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    armed.runs.release(armed.run)
+    monkeypatch.setitem(DOCUMENT, "load", {"function": "images"})
+    armed.arm("run-2")
+    for run_id in (RUN, "run-2"):
+        handle(armed, "generate_load", run_id=run_id, phase="baseline")
+    assert [told["account"] for told in given] == [None, armed.account]
+
+
 def is_stopped(armed: FakeEnvironment, phase: Phase) -> bool:
     handle(armed, "generate_load", run_id=RUN, phase=phase.value)
     stopped: bool = armed.run.facts[f"{phase}_load"]["stopped"]

@@ -313,6 +313,10 @@ def test_an_editor_sees_what_the_schema_can_tell(name: str) -> None:
 # -- the verdict
 
 
+def test_the_verdicts_schema_has_every_failure() -> None:
+    assert list(SCHEMA["$defs"]["load"]["properties"]["errors"]["properties"]) == list(Failure)
+
+
 @pytest.mark.parametrize("schema", ["verdict", "experiment"])
 def test_a_schema_is_one(schema: str) -> None:
     Draft202012Validator.check_schema(read(f"{schema}.schema.json"))

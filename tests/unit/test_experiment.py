@@ -107,6 +107,12 @@ def test_a_missing_field_was_not_found() -> None:
     assert str(invalid.value) == "objective: Field required"
 
 
+def test_a_body_that_is_too_large_is_refused() -> None:
+    assert faults(changed(smallest(), load__method="POST", load__body="x" * 65_537)) == {
+        "load.body": "String should have at most 65536 characters"
+    }
+
+
 def test_the_fields_of_a_metric_are_told_as_a_user_writes_them() -> None:
     document = changed(smallest(), measures__0__metric={"namespace": "AWS/Lambda"})
     assert faults(document).keys() == {"measures[0].metric.name"}

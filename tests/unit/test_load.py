@@ -641,6 +641,18 @@ def test_a_window_is_handed_on_without_a_hole(target: Target) -> None:
     assert (merged.offered, merged.window.start, merged.window.seconds) == (40, start, 2)
 
 
+def test_a_worker_that_comes_late_leaves_out_the_warm_up_that_is_over() -> None:
+    target = Target()
+    report = generate(
+        f"http://{target.address}/fast",
+        warm_up_seconds=3,
+        one_period=False,
+        share=Share(start_at=time.time() - 2),
+    )
+    assert report.succeeded == 20
+    assert len(target.requests) < 20 + 2 * 20 + 2
+
+
 def test_a_worker_that_comes_too_late_says_so(target: Target) -> None:
     """What it could not send before the timeout of the request was over, it does not send."""
     report = generate(

@@ -1,12 +1,20 @@
 """HTTP/1.1 as servers speak it, well or not: a scripted one on the loopback."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -23,10 +31,12 @@ CLOSE, SILENCE = b"close", b"silence"
 class Server:
     """For each connection a script: what it answers to each request, in order, or does."""
 
-    def __init__(self, *scripts: Sequence[bytes]) -> None:
+    def __init__(self, *scripts: Sequence[bytes], tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[bytes] = []
+        self._tls = tls
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.origin = Origin(False, "127.0.0.1", self._listening.getsockname()[1])
+        port = self._listening.getsockname()[1]
+        self.origin = Origin(tls is not None, "localhost" if tls else "127.0.0.1", port)
         self._scripts = list(scripts)
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -36,16 +46,22 @@ class Server:
             threading.Thread(target=self._speak, args=(connection, script), daemon=True).start()
 
     def _speak(self, connection: socket.socket, script: Sequence[bytes]) -> None:
-        with connection, suppress(OSError):
-            for answer in script:
-                if answer == CLOSE:
-                    return
-                if not (request := connection.recv(65_536)):
-                    return
-                self.requests.append(request)
-                if answer != SILENCE:
-                    connection.sendall(answer)
-            connection.recv(1)
+        with suppress(OSError):
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            with connection:
+                self._answer(connection, script)
+
+    def _answer(self, connection: socket.socket, script: Sequence[bytes]) -> None:
+        for answer in script:
+            if answer == CLOSE:
+                return
+            if not (request := connection.recv(65_536)):
+                return
+            self.requests.append(request)
+            if answer != SILENCE:
+                connection.sendall(answer)
+        connection.recv(1)
 
 
 class Client:
@@ -242,6 +258,26 @@ def test_a_name_that_is_never_resolved_costs_its_timeout_too(
     resolved.set()
 
 
+def test_an_address_that_comes_too_late_is_not_asked(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, late = Server([OK]), threading.Event()
+
+    def hang(*_: object, **__: object) -> list[object]:
+        late.wait(5)
+        return [(socket.AF_INET, 0, 0, "", server.origin[1:])]
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    client.send(server, timeout_seconds=0.1)
+    client.until(lambda: bool(client.outcomes))
+    late.set()
+    client.until(lambda: bool(client.wire._places[server.origin].addresses))
+    for _ in range(20):
+        client.wire.turn(0.01)
+    assert client.outcomes == [Failure.DNS]
+    assert client.wire._open == client.wire.in_flight == 0
+
+
 def test_of_two_addresses_the_one_that_answers_is_taken(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +308,47 @@ def test_a_function_that_breaks_says_so_in_the_head(client: Client) -> None:
     server = Server([answer(*head, body=b"{}"), answer(*head, body=b"{}")])
     assert client.ask(server, invokes=True) is Failure.FUNCTION
     assert client.ask(server) == 200
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    """A server's context for localhost, and the certificate by which it is to be trusted."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    folder = tmp_path_factory.mktemp("tls")
+    (folder / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context, folder / "certificate.pem"
+
+
+def test_over_tls_a_connection_is_kept_as_well(
+    client: Client, tls: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls[1]))
+    large = answer("HTTP/1.1 200 OK", "Content-Length: 500000", body=bytes(500_000))
+    server = Server([large, OK], tls=tls[0])
+    assert [client.ask(server), client.ask(server)] == [200, 200]
+
+
+def test_a_server_that_nobody_vouches_for_is_not_asked(
+    client: Client, tls: tuple[ssl.SSLContext, Path]
+) -> None:
+    server = Server([OK], tls=tls[0])
+    assert client.ask(server) is Failure.TLS
+    assert server.requests == []
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40)), st.lists(st.integers(1, 9), min_size=1))
