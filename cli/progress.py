@@ -13,8 +13,9 @@ from rich.table import Table
 from gameday.verdict import lines
 
 _STYLES = {"PASSED": "green", "FAILED": "red", "INCONCLUSIVE": "yellow"}
-_WORKING = ("TaskStateEntered", "WaitStateEntered")
-_DONE = ("TaskStateExited", "WaitStateExited")
+_MAP = "MapStateEntered"
+_WORKING = ("TaskStateEntered", "WaitStateEntered", _MAP)
+_DONE = ("TaskStateExited", "WaitStateExited", "MapStateExited")
 _WATCH = "Watch guardrails"  # stands beside the work for the whole run
 
 
@@ -32,6 +33,7 @@ class Progress:
         self._console = console or _console()
         self._status = Status("", console=self._console) if self._console.is_terminal else None
         self._state = ""
+        self._map = ""
         self._entered: dict[str, datetime] = {}
         self._started: datetime | None = None
 
@@ -45,6 +47,8 @@ class Progress:
             self._started = event["timestamp"]
         if event["type"] in _WORKING:
             self._enter(event["stateEnteredEventDetails"]["name"], event["timestamp"])
+            if event["type"] == _MAP:
+                self._map = self._state
         elif event["type"] in _DONE:
             self._leave(event["stateExitedEventDetails"]["name"], event["timestamp"])
         elif event["type"].startswith("Execution") and event["type"] != "ExecutionStarted":
@@ -58,24 +62,29 @@ class Progress:
             self._status.update(f"{self._state} ({seconds:.0f} s)")
 
     def _enter(self, state: str, moment: datetime) -> None:
-        self._entered[state] = moment
-        if state == _WATCH:
+        if self._is_beside(state):
             return
+        self._entered[state] = moment
         self._state = state
         if self._status:
             self._status.start()
             self.tick()
 
+    def _is_beside(self, state: str) -> bool:
+        """Whether it is not the one state that the run is in: the watch, or a worker of a Map."""
+        return state == _WATCH or (bool(self._map) and state != self._map)
+
     def _leave(self, state: str, moment: datetime) -> None:
-        if state == _WATCH:
+        if self._is_beside(state):
             return
+        self._map = ""
         assert self._started  # noqa: S101 - a state is left after the execution started
         at = (moment - self._started).total_seconds()
         lasted = (moment - self._entered[state]).total_seconds()
         self.say(f"  {at:6.1f} s  {state} ({lasted:.1f} s)")
 
     def _end(self) -> None:
-        self._state = ""
+        self._state = self._map = ""
         if self._status:
             self._status.stop()
 

@@ -56,6 +56,7 @@ def install() -> None:
     """Install every bridge; raises BridgeError when one does not fit."""
     for bridge in (
         parallel,
+        maps,
         history_of_branches,
         stop_and_deadline,
         start_twice,
@@ -164,7 +165,14 @@ def parallel() -> None:
 
     @_replace(states, "_run_parallel_branches")
     def run(_: Json, state: Json, data: Json, execution: Json, ctx: Json) -> Json:
-        results = _branch_results(state, _parallel_input(state, data, ctx), execution, ctx)
+        data_of_each = _parallel_input(state, data, ctx)
+        own = [ctx | {"variables": dict(ctx["variables"])} for _ in state["Branches"]]
+        results = _results(
+            [
+                (branch, data_of_each, execution, context)
+                for branch, context in zip(state["Branches"], own, strict=True)
+            ]
+        )
         return _parallel_output(state, data, ctx, results), states._next_or_end(state)
 
     @_replace(states, "_add_event")
@@ -192,17 +200,19 @@ def _parallel_output(state: Json, data: Json, ctx: Json, results: Json) -> Json:
     return states._apply_output_path(state, states._apply_result_path(state, data, selected), ctx)
 
 
-def _branch_results(state: Json, data: Json, execution: Json, ctx: Json) -> list[Json]:
-    """Run the branches; raises the error of the one that failed first, without waiting for more."""
+def _results(jobs: list[tuple[Json, Json, Json, Json]]) -> list[Json]:
+    """Run machines at once, each with its data, execution and context.
+
+    Raises the error of the one that failed first, without waiting for more.
+    """
     scope = _Scope(_scope.get())
     outcomes: queue.SimpleQueue[tuple[int, Json, Exception | None] | None] = queue.SimpleQueue()
     scope.on_cancel(lambda: outcomes.put(None))
-    results = [None] * len(state["Branches"])
-    for index, branch in enumerate(state["Branches"]):
-        own = ctx | {"variables": dict(ctx["variables"])}
-        run = functools.partial(_run_branch, scope, outcomes, index, branch, data, execution, own)
+    results = [None] * len(jobs)
+    for index, job in enumerate(jobs):
+        run = functools.partial(_run_job, scope, outcomes, index, *job)
         threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
-    for _ in state["Branches"]:
+    for _ in jobs:
         outcome = outcomes.get()
         if outcome is None:  # the whole was cancelled from outside
             raise SystemExit
@@ -213,23 +223,60 @@ def _branch_results(state: Json, data: Json, execution: Json, ctx: Json) -> list
     return results
 
 
-def _run_branch(
+def _run_job(
     scope: _Scope,
     outcomes: queue.SimpleQueue[tuple[int, Json, Exception | None] | None],
     index: int,
-    branch: Json,
+    machine: Json,
     data: Json,
     execution: Json,
     ctx: Json,
 ) -> None:
     _scope.set(scope)
     try:
-        result = states._run_sub_machine(branch["States"], branch["StartAt"], data, execution, ctx)
+        inside, first = machine["States"], machine["StartAt"]
+        result = states._run_sub_machine(inside, first, data, execution, ctx)
         outcomes.put((index, result, None))
     except states._ExecutionError as error:
         outcomes.put((index, None, error))
     except Exception as error:
         outcomes.put((index, None, states._ExecutionError("States.Runtime", str(error))))
+
+
+def maps() -> None:
+    """The first item that fails fails a Map at once; a Distributed Map knows JSONata.
+
+    The emulator waits for every item and then reports the first error in their list. In a
+    Distributed Map it ignores Items and ItemSelector in JSONata, and lets the items read the
+    variables of the execution around it, whose history they are no part of.
+    """
+
+    @_replace(states, "_run_map_items")
+    def run(original: Json, state: Json, data: Json, execution: Json, ctx: Json) -> Json:
+        if states._state_query_language(state, ctx) != "JSONata":
+            return original(state, data, execution, ctx)
+        items = states._jsonata_state_field(state, "Items", "array", data, ctx)
+        processor = state["ItemProcessor"]
+        distributed = processor.get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED"
+        jobs = []
+        for index, item in enumerate(items):
+            own = ctx | {"Map": {"Item": {"Index": index, "Value": item}}}
+            selector = state.get("ItemSelector", "{% $states.context.Map.Item.Value %}")
+            selected = states._apply_jsonata_template(selector, data, own)
+            own |= {"variables": {} if distributed else dict(ctx["variables"])}
+            of = execution | {"events": []} if distributed else execution
+            jobs.append((processor, selected, of, own))
+        try:
+            results = _results(jobs)
+        except states._ExecutionError as error:
+            if not distributed:
+                raise
+            raise states._ExecutionError(
+                "States.ExceedToleratedFailureThreshold", error.cause
+            ) from error
+        output = states._apply_jsonata_output(state, data, ctx, result=results, default=results)
+        states._apply_state_assign(state, data, ctx, result=results)
+        return output, states._next_or_end(state)
 
 
 def history_of_branches() -> None:

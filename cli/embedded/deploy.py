@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from cli.account import Account, NotDeployed
-from cli.embedded.aws import FOLDER, EmbeddedAws
+from cli.embedded.aws import FOLDER, HOST, EmbeddedAws
 
 ROOT = Path(__file__).parents[2]
 KEEP_FILE = FOLDER / "embedded.json"
@@ -118,7 +118,7 @@ def deploy_gameday(
     `others` are the template's parameters of other targets.
     """
     where = account(aws)
-    targets = {"TargetApplications": ",".join(applications), **(others or {})}
+    targets = {"TargetApplications": ",".join(applications), "LoadTargets": HOST, **(others or {})}
     _deploy(aws, say, where.stack, _built(*_GAMEDAY), targets)
     verdicts = where.outputs(where.stack)
     parameters = {name: verdicts[name] for name in ("VerdictBusName", "VerdictTopicArn")}

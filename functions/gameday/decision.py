@@ -53,6 +53,7 @@ class Findings(_Data):
     `replaced`: what somebody else deployed over the condition.
     `effects` is what each mode promises. `evidence` is how often the injector counted it, and
     `slow_before` and `slow` how many requests took its latency, without and under the condition.
+    `silent_workers` is how many of several that generated the load did not report.
     `settled` says whether two readings of the measured windows were the same.
     """
 
@@ -65,6 +66,7 @@ class Findings(_Data):
     baseline_load: LoadReport | None = None
     judgements: Sequence[Judgement] | None = None
     load: LoadReport | None = None
+    silent_workers: int = 0
     requests: float | None = None
     effects: Mapping[str, Effect] = {}
     evidence: Mapping[str, float | None] | None = None
@@ -263,6 +265,8 @@ def _doubts_of_load(findings: Findings) -> Iterator[str]:
     if load is None or not load.offered:
         yield "no load was generated under the condition"
         return
+    if findings.silent_workers:
+        yield f"{findings.silent_workers} of the load's workers did not report what they sent"
     if load.stopped:  # nothing was offered from then on, so the counts below agree
         yield "the load was stopped before its window ended"
     if load.sent < load.offered * (1 - LARGEST_LOAD_ERROR):

@@ -13,7 +13,9 @@ from tenacity import Retrying, stop_after_delay, wait_random_exponential
 from gameday.conditions import Condition, Kind, row
 from gameday.conditions.kind import Reach
 from gameday.deadline import Deadlines
+from gameday.manners import Manners
 from gameday.runs import Runs
+from gameday.secrets import Secrets
 from gameday.verdict import Publisher
 
 if TYPE_CHECKING:
@@ -60,6 +62,27 @@ class Environment:
             percentage=float(self._variables["MOST_PERCENTAGE"]),
             latency_ms=float(self._variables["MOST_LATENCY_MILLISECONDS"]),
         )
+
+    @cached_property
+    def manners(self) -> Manners:
+        """What a load may send, where, and how much of it."""
+        lists = ("LOAD_TARGETS", "LOAD_FUNCTIONS", "SECRET_PARAMETERS", "SECRET_NAMES")
+        targets, functions, parameters, secrets = (
+            tuple(filter(None, self._variables[name].split(","))) for name in lists
+        )
+        return Manners(
+            targets=targets,
+            functions=functions,
+            parameters=parameters,
+            secrets=secrets,
+            most_per_second=float(self._variables["MOST_REQUESTS_PER_SECOND"]),
+            most_requests=float(self._variables["MOST_REQUESTS"]),
+        )
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The secrets that a load refers to."""
+        return Secrets(ssm=self._client("ssm"), secretsmanager=self._client("secretsmanager"))
 
     @cached_property
     def cloudwatch(self) -> "CloudWatchClient":

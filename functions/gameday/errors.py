@@ -97,6 +97,14 @@ class ConfigurationChanged(Failed):
     """Raised when somebody else deployed to the target meanwhile: it is not ours to overwrite."""
 
 
+class WorkerLost(Failed):
+    """Raised when a worker began its part of a load in an earlier call, and did not report."""
+
+
+class SecretNotRead(Failed):
+    """Raised when a secret that the load refers to is absent or unfit; never shows it."""
+
+
 class MetricsNotPublished(Failed):
     """Raised when the load's own metrics did not reach CloudWatch, so nothing can be judged."""
 

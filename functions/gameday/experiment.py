@@ -5,6 +5,7 @@ Pure: no client, no clock, no environment. `parse` is the one door from a docume
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -20,15 +21,15 @@ from gameday.conditions.failure_lambda import Unusable
 from gameday.errors import Fault, InvalidExperiment
 from gameday.feasibility import LONGEST_WINDOW_SECONDS, WINDOWS_SECONDS, shortfalls
 from gameday.kinds import CLOUDWATCH_METRIC, LOAD_METRIC, NUMBER, CloudWatchMetric, Measure, Model
+from gameday.scale import MOST_WORKERS, Workers, workers, workers_for
+from gameday.secrets import REFERENCE as SECRET
 
-MAXIMUM_RUN_SECONDS = 3600
-"""No plan is longer, by the limits below; the machine's timeout and AppConfig's bake exceed it."""
+MAXIMUM_RUN_SECONDS = 10_200
+"""No plan is longer, by the limits below; the machine's timeout and AppConfig's bake exceed it, and
+all three stay below the 3 hours for which CloudWatch keeps what is finer than a minute."""
 
 MAXIMUM_RATE_PER_SECOND = 1_000_000
 """Of what may be written; how much one worker sends is another matter."""
-
-WORKER_RATE_PER_SECOND = 2000
-"""What one worker sends in time, with much room for TLS and for slow answers (docs/load.md)."""
 
 MAXIMUM_VALUES = 1000
 """Of one name."""
@@ -43,6 +44,7 @@ _MARGIN_SECONDS = 60
 """What the steps beside a window may take: cold starts, calls that are retried."""
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_MAY_HOLD_SECRETS = re.compile(r"load\.(requests\[\d+\]\.)?(headers\.|body$|values\.)")
 _PLACE = re.compile(r"\{[^}]*\}")
 _VALUE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _REGION = re.compile(r"\.(?:execute-api|lambda-url)\.([a-z0-9-]+)\.(?:amazonaws\.com|on\.aws)")
@@ -160,6 +162,12 @@ class Load(Request):
     spacing: Spacing = Spacing.EVEN
     timeout_seconds: float = Field(default=10.0, gt=0, le=30)
     warm_up_seconds: int = Field(default=10, ge=0, le=120)
+    expected_latency_ms: float = Field(
+        default=200.0,
+        gt=0,
+        le=30_000,
+        description="Without the condition; the plan reckons with it how many are in flight.",
+    )
 
     @field_validator("requests")
     @classmethod
@@ -273,11 +281,23 @@ class Plan(Model):
 
     baseline_requests: int
     condition_requests: int
+    most_requests: int = Field(description="No run sends more, warm-ups and all phases together.")
     condition_warm_up_seconds: int
+    baseline_workers: Workers
+    condition_workers: Workers
+    recovery_workers: Workers
     settle_seconds: int
     lease_seconds: int = Field(description="How long the condition may be on; then it expires.")
     watch_seconds: int = Field(description="When the watch ends by itself, and with it the work.")
     deadline_seconds: int = Field(description="When the run must be over, its verdict published.")
+
+    def workers(self, phase: Phase) -> Workers:
+        """Who generates the load of a phase."""
+        return {
+            Phase.BASELINE: self.baseline_workers,
+            Phase.CONDITION: self.condition_workers,
+            Phase.RECOVERY: self.recovery_workers,
+        }[phase]
 
 
 class Experiment(Model):
@@ -299,11 +319,13 @@ class Experiment(Model):
 
     @field_validator("load")
     @classmethod
-    def _of_one_worker(cls, load: Load) -> Load:
-        if load.peak_per_second > WORKER_RATE_PER_SECOND:
+    def _few_enough_workers(cls, load: Load, info: ValidationInfo) -> Load:
+        condition = info.data.get("condition")
+        needed = workers_for(load.peak_per_second, _latency_ms(load, condition)) if condition else 1
+        if needed > MOST_WORKERS:
             raise ValueError(
-                f"{load.peak_per_second:g} requests a second are more than one worker sends: "
-                f"ask for {WORKER_RATE_PER_SECOND} at most"
+                f"takes {needed} workers, and {MOST_WORKERS} are the most: lower the rate, or the "
+                "latency, for slow requests need more connections"
             )
         return load
 
@@ -360,8 +382,18 @@ class Experiment(Model):
         """The plan of one run: how long the condition, the work and the whole of it may take."""
         windows, load = self.windows, self.load
         warm_up = max(load.warm_up_seconds, self.condition.propagation_seconds)
+        at_once = workers_for(load.peak_per_second, _latency_ms(load, self.condition))
+        baseline, condition, recovery = (
+            workers(at_once, warm_up_seconds, window_seconds)
+            for warm_up_seconds, window_seconds in (
+                (load.warm_up_seconds, windows.baseline_seconds),
+                (warm_up, windows.condition_seconds),
+                (0, windows.recovery_seconds),
+            )
+        )
         before = (
-            load.warm_up_seconds
+            baseline.head_start_seconds
+            + load.warm_up_seconds
             + _MINUTE_SECONDS
             + windows.baseline_seconds
             + windows.settle_seconds
@@ -369,6 +401,7 @@ class Experiment(Model):
         )
         lease = (
             _SERVING_SECONDS
+            + condition.head_start_seconds
             + warm_up
             + _MINUTE_SECONDS
             + windows.condition_seconds
@@ -376,20 +409,39 @@ class Experiment(Model):
         )
         work = before + lease + windows.settle_seconds + _MARGIN_SECONDS
         after = (
-            _MINUTE_SECONDS
+            recovery.head_start_seconds
+            + _MINUTE_SECONDS
             + windows.recovery_seconds
             + windows.settle_seconds
             + 2 * _MARGIN_SECONDS  # to disable and to publish, each with retries
         )
+        warming_up = load.warm_up_seconds + warm_up + 3 * _MINUTE_SECONDS
+        most_requests = math.ceil(warming_up * load.rate_per_second) + sum(
+            load.arrivals(seconds).count
+            for seconds in (
+                windows.baseline_seconds,
+                windows.condition_seconds,
+                windows.recovery_seconds,
+            )
+        )
         return Plan(
             baseline_requests=load.arrivals(windows.baseline_seconds).count,
             condition_requests=load.arrivals(windows.condition_seconds).count,
+            most_requests=most_requests,
             condition_warm_up_seconds=warm_up,
+            baseline_workers=baseline,
+            condition_workers=condition,
+            recovery_workers=recovery,
             settle_seconds=windows.settle_seconds,
             lease_seconds=lease,
             watch_seconds=work,
             deadline_seconds=work + after,
         )
+
+
+def _latency_ms(load: Load, condition: AnyCondition) -> float:
+    """What a request is expected to take while the condition is on."""
+    return load.expected_latency_ms + condition.reach.latency_ms
 
 
 def parse(document: object, *, references: bool = False) -> Experiment:
@@ -403,7 +455,7 @@ def parse(document: object, *, references: bool = False) -> Experiment:
     Raises:
         InvalidExperiment: with every fault of the document at once.
     """
-    unresolved = [] if references else list(_unresolved(document))
+    unresolved = [*_misplaced(document), *([] if references else _unresolved(document))]
     try:
         experiment = Experiment.model_validate_json(json.dumps(document))
     except ValidationError as error:
@@ -415,13 +467,19 @@ def parse(document: object, *, references: bool = False) -> Experiment:
 
 def _unresolved(document: object) -> Iterator[Fault]:
     for path, text in _strings(document):
-        for name in _REFERENCE.findall(text):
+        for name in _REFERENCE.findall(SECRET.sub("", text)):
             yield Fault(
                 path,
                 f"${{{name}}} names an output of a stack; `gameday run` fills it in, "
                 "other starters write the value itself",
                 text,
             )
+
+
+def _misplaced(document: object) -> Iterator[Fault]:
+    for path, text in _strings(document):
+        if SECRET.search(text) and not _MAY_HOLD_SECRETS.match(path):
+            yield Fault(path, "a secret may stand in the load's headers, body and values", text)
 
 
 def _strings(node: object, path: str = "") -> Iterator[tuple[str, str]]:
@@ -473,7 +531,7 @@ def resolve(document: Any, outputs: Mapping[str, str]) -> Any:
     unknown = [
         Fault(path, f"${{{name}}} is no output of the stack; it has {', '.join(sorted(outputs))}")
         for path, text in _strings(document)
-        for name in _REFERENCE.findall(text)
+        for name in _REFERENCE.findall(SECRET.sub("", text))
         if name not in outputs
     ]
     if unknown:
@@ -484,7 +542,7 @@ def resolve(document: Any, outputs: Mapping[str, str]) -> Any:
 def _replaced(node: Any, outputs: Mapping[str, str]) -> Any:
     match node:
         case str():
-            return _REFERENCE.sub(lambda found: outputs[found[1]], node)
+            return _REFERENCE.sub(lambda found: outputs.get(found[1], found[0]), node)
         case dict():
             return {key: _replaced(value, outputs) for key, value in node.items()}
         case list():

@@ -16,8 +16,8 @@ from gameday.kinds import (
 )
 from gameday.statistics import rate_interval, share_interval
 
-LONGEST_WINDOW_SECONDS = 600
-"""One load worker is one Lambda of at most 900 s: window, warm-up and the wait for the minute."""
+LONGEST_WINDOW_SECONDS = 2700
+"""CloudWatch keeps what is finer than a minute for 3 hours: a run of three such windows fits in."""
 
 WINDOWS_SECONDS = (*range(10, 60), *range(60, LONGEST_WINDOW_SECONDS + 1, 60))
 """Every length that a window may have: one CloudWatch period."""

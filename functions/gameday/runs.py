@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict
 
 from gameday.conditions import Change, Target, row
-from gameday.errors import RunRefused, RunStopped, VerdictNotPublished
+from gameday.errors import RunRefused, RunStopped, VerdictNotPublished, WorkerLost
 from gameday.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -66,8 +66,9 @@ class Run(BaseModel):
 class Runs:
     """The table of runs.
 
-    Keys: `run#ID`/`run` the record, `lock#TARGET`/`lock` who holds a target,
-    `guardrail#ARN`/`ID` which runs a guardrail protects.
+    Keys: `run#ID`/`run` the record, `run#ID`/`stop` and `run#ID`/`end` what a load asks for,
+    `run#ID`/`load#PHASE#NUMBER` a worker's part of a load,
+    `lock#TARGET`/`lock` who holds a target, `guardrail#ARN`/`ID` which runs a guardrail protects.
     """
 
     def __init__(self, table: Table) -> None:
@@ -204,6 +205,57 @@ class Runs:
         )
         return {name: json.loads(str(answer["Attributes"][f"fact_{name}"])) for name in facts}
 
+    def begin(self, run_id: str, phase: str, part: int) -> bool:
+        """Let one call do a part of a load; False: it was done, and only the answer was lost.
+
+        Raises:
+            WorkerLost: an earlier call began it and has not reported: to send it again would count
+                it twice.
+        """
+        key = _part_key(run_id, phase, part)
+        try:
+            self._table.update_item(
+                Key=key,
+                UpdateExpression="SET begun_at = :now, expires_at = :expires",
+                ConditionExpression="attribute_not_exists(begun_at)",
+                ExpressionAttributeValues={
+                    ":now": str(time.time()),
+                    ":expires": int(time.time()) + _KEPT_SECONDS,
+                },
+            )
+        except self._table.meta.client.exceptions.ConditionalCheckFailedException:
+            if "report" in (self._item(**key) or {}):
+                return False
+            raise WorkerLost(
+                f"worker {part} of the {phase} load began and did not report"
+            ) from None
+        return True
+
+    def report(self, run_id: str, phase: str, part: int, report: Any) -> None:
+        """Keep what came of a part of a load, apart from the record: an item has 400 kB at most."""
+        self._table.update_item(
+            Key=_part_key(run_id, phase, part),
+            UpdateExpression="SET report = :report",
+            ExpressionAttributeValues={":report": json.dumps(report)},
+        )
+
+    def reports(self, run_id: str, phase: str) -> Iterator[Any]:
+        """What came of each part of a load that has reported."""
+        start: dict[str, Any] = {}
+        while True:
+            answer = self._table.query(
+                KeyConditionExpression="pk = :pk AND begins_with(sk, :load)",
+                ExpressionAttributeValues={":pk": f"run#{run_id}", ":load": f"load#{phase}#"},
+                ConsistentRead=True,
+                **start,
+            )
+            yield from (
+                json.loads(str(item["report"])) for item in answer["Items"] if "report" in item
+            )
+            if "LastEvaluatedKey" not in answer:
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
     @contextmanager
     def sending(self, run_id: str, what: str) -> Iterator[bool]:
         """Send something once: yields whether to send it, or that it was sent already.
@@ -287,15 +339,31 @@ class Runs:
             ExpressionAttributeValues={":r": reason.value},
             ReturnValues="ALL_NEW",
         )
+        self._signal(run_id, "stop")
         return _run(answer["Attributes"])
 
     def stopped(self, run_id: str) -> bool:
         """Whether the run was told to stop."""
-        return self._has(run_id, "stop_reason")
+        return self._item(f"run#{run_id}", "stop") is not None
+
+    def end(self, run_id: str) -> None:
+        """Tell the load of the recovery, which goes on after a stop, that the run is over."""
+        self._signal(run_id, "end")
 
     def ended(self, run_id: str) -> bool:
-        """Whether the run's execution is over, however it ended."""
-        return self._has(run_id, "fact_execution_ended")
+        """Whether the run is over, however it ended."""
+        return self._item(f"run#{run_id}", "end") is not None
+
+    def _signal(self, run_id: str, what: str) -> None:
+        """Write an item of its own, since hundreds of workers read it four times a second.
+
+        A partition gives 3,000 reads of 4 kB in a second, and a record may be a hundred times that.
+        """
+        self._table.update_item(
+            Key={"pk": f"run#{run_id}", "sk": what},
+            UpdateExpression="SET expires_at = :expires",
+            ExpressionAttributeValues={":expires": int(time.time()) + _KEPT_SECONDS},
+        )
 
     def _has(self, run_id: str, attribute: str) -> bool:
         answer = self._table.get_item(
@@ -381,6 +449,10 @@ def _run(item: Mapping[str, Any]) -> Run:
             if name.startswith("fact_")
         },
     )
+
+
+def _part_key(run_id: str, phase: str, part: int) -> dict[str, str]:
+    return {"pk": f"run#{run_id}", "sk": f"load#{phase}#{part}"}
 
 
 def _lock_key(run: Run) -> str:

@@ -8,11 +8,13 @@ import time
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from gameday import guardrails, measures, verdict
+from gameday.arrivals import WHOLE, Share
 from gameday.conditions.kind import NEVER
 from gameday.decision import Findings, decide
 from gameday.environment import Environment
@@ -30,6 +32,7 @@ from gameday.judge import Judgement, Recovery, all_passed, judge_all, judge_reco
 from gameday.observability import logger
 from gameday.observations import LoadReport, Reading, Window
 from gameday.runs import Run, StopReason
+from gameday.scale import HEAD_START_SECONDS, Form, part_of
 
 _WATCH_LIMIT_SECONDS = 30.0
 
@@ -40,6 +43,9 @@ DEADLINE_PASSED = {
 
 _SETTLING_SECONDS = (0, 10, 20)
 """The waits before each further reading: Confirm recovery has a minute in all."""
+
+_ITEMS_FAILED = "States.ExceedToleratedFailureThreshold"
+"""What a Distributed Map calls the failure of an item, whatever it was."""
 
 _REPLACED = "REPLACED"
 """In place of a deployment's state: somebody else deployed over it."""
@@ -90,7 +96,10 @@ def arm_rollback(
 
 def _examined(environment: Environment, experiment: Experiment) -> tuple[Any, tuple[str, ...]]:
     condition = experiment.condition
-    reasons = list(condition.reach.beyond(environment.ceilings))
+    reasons = [
+        *condition.reach.beyond(environment.ceilings),
+        *environment.manners.beyond(experiment.load, experiment.plan.most_requests),
+    ]
     found: list[Any] = []
     for examine in (
         lambda: environment.kind(condition).examine(condition),
@@ -134,44 +143,99 @@ def _standing_watch(environment: Environment, run_id: str) -> str:
     return token
 
 
-def generate_load(environment: Environment, run_id: str, phase: Phase) -> None:
-    """Generate the load of one phase, until its window has ended or the run was stopped."""
+def generate_load(
+    environment: Environment,
+    run_id: str,
+    phase: Phase,
+    part: int | None = None,
+    called_at: str | None = None,
+) -> None:
+    """Generate the load of one phase, until its window has ended or the run was stopped.
+
+    One of several workers does its part of it, and all begin by the moment at which they were
+    called, in ISO 8601.
+    """
+    run, runs = environment.runs.get(run_id), environment.runs
+    if part is None:
+        report = _generated(environment, run, phase, WHOLE)
+        runs.note(run_id, **{f"{phase}_load": report.model_dump(mode="json")})
+    elif runs.begin(run_id, phase, part):
+        try:
+            report = _generated(environment, run, phase, _share(run, phase, part, called_at))
+        except Exception as failure:  # a Distributed Map only says that there was one
+            runs.settle(run_id, lost_worker=f"{type(failure).__name__}: {failure}")
+            raise
+        runs.report(run_id, phase, part, report.model_dump(mode="json"))
+
+
+def _generated(environment: Environment, run: Run, phase: Phase, share: Share) -> LoadReport:
     # Imported here: only this step needs an HTTP client, and each pays at its cold start.
     from gameday import load
 
-    run = environment.runs.get(run_id)
-    experiment, windows = run.experiment, run.experiment.windows
-    runs = environment.runs
-    warm_up, seconds, stopped = {
-        Phase.BASELINE: (experiment.load.warm_up_seconds, windows.baseline_seconds, runs.stopped),
-        Phase.CONDITION: (
-            experiment.plan.condition_warm_up_seconds,
-            windows.condition_seconds,
-            runs.stopped,
-        ),
+    experiment, runs = run.experiment, environment.runs
+    seconds = _window_seconds(run, phase)
+    warm_up, stopped = {
+        Phase.BASELINE: (experiment.load.warm_up_seconds, runs.stopped),
+        Phase.CONDITION: (experiment.plan.condition_warm_up_seconds, runs.stopped),
         # By then the run has been told to go no further, and only its end stops the load.
-        Phase.RECOVERY: (0, windows.recovery_seconds, runs.ended),
+        Phase.RECOVERY: (0, runs.ended),
     }[phase]
     report = load.generate_load(
-        experiment.load,
+        environment.secrets.resolved(experiment.load),
         experiment=experiment.name,
         phase=phase,
         warm_up_seconds=warm_up,
         window_seconds=seconds,
-        stopped=lambda: stopped(run_id),
+        stopped=lambda: stopped(run.run_id),
         cloudwatch=environment.cloudwatch,
-        run_id=run_id,
+        run_id=run.run_id,
         # Recovery is read in slices: seconds need not fit into a minute, only minutes into theirs.
         one_period=phase is not Phase.RECOVERY or seconds % 60 == 0,
+        share=share,
         account=environment.account if experiment.load.is_signed else None,
     )
-    environment.runs.note(run_id, **{f"{phase}_load": report.model_dump(mode="json")})
-    logger.info("load generated", phase=phase, report=report.summary)
+    logger.info("load generated", phase=phase, share=asdict(share), report=report.summary)
+    return report
+
+
+def _window_seconds(run: Run, phase: Phase) -> int:
+    windows = run.experiment.windows
+    return {
+        Phase.BASELINE: windows.baseline_seconds,
+        Phase.CONDITION: windows.condition_seconds,
+        Phase.RECOVERY: windows.recovery_seconds,
+    }[phase]
+
+
+def _share(run: Run, phase: Phase, part: int, called_at: str | None) -> Share:
+    workers = run.experiment.plan.workers(phase).at_once
+    index, seconds = part_of(part, workers, _window_seconds(run, phase))
+    return Share(
+        index=index,
+        workers=workers,
+        start_at=datetime.fromisoformat(called_at or "").timestamp() + HEAD_START_SECONDS,
+        from_second=seconds.start,
+        until_second=seconds.stop,
+    )
+
+
+def _added_up(environment: Environment, run: Run, phase: Phase) -> Run:
+    """The run with the report of a whole load, added up once from those of its workers."""
+    name = f"{phase}_load"
+    if name in run.facts or run.experiment.plan.workers(phase).form is Form.ONE:
+        return run
+    reports = environment.runs.reports(run.run_id, phase)
+    parts = [LoadReport.model_validate(report) for report in reports]
+    if not parts:
+        return run
+    whole = LoadReport.merged(parts).model_dump(mode="json")
+    environment.runs.settle(run.run_id, **{name: whole, f"{phase}_reports": len(parts)})
+    return environment.runs.get(run.run_id)
 
 
 def snapshot_baseline(environment: Environment, run_id: str) -> dict[str, Any]:
     """Judge the measures before anything is injected: the objective must be met now."""
-    run = environment.runs.get(run_id)
+    run = _added_up(environment, environment.runs.get(run_id), Phase.BASELINE)
     reading = _read(environment, run, Phase.BASELINE)
     baseline = judge_all(run.experiment, reading.observations, None, _offered(run, Phase.BASELINE))
     environment.runs.note(run_id, baseline=_packed(baseline))
@@ -210,7 +274,7 @@ def enable_condition(environment: Environment, run_id: str) -> None:
 
 def evaluate_measures(environment: Environment, run_id: str) -> None:
     """Judge the measures under the condition, and read the evidence for it."""
-    _look(environment, environment.runs.get(run_id))
+    _look(environment, _added_up(environment, environment.runs.get(run_id), Phase.CONDITION))
 
 
 def _look(environment: Environment, run: Run) -> str:
@@ -313,7 +377,7 @@ def _disable(environment: Environment, run: Run) -> None:
 
 def confirm_recovery(environment: Environment, run_id: str) -> None:
     """Judge whether the system is back and since when; and the measures, by settled data."""
-    run = environment.runs.get(run_id)
+    run = _added_up(environment, environment.runs.get(run_id), Phase.RECOVERY)
     before, after = (
         measures.read_slices(run.experiment, phase, _window(run, phase), environment.cloudwatch)
         for phase in (Phase.BASELINE, Phase.RECOVERY)
@@ -335,10 +399,13 @@ def publish_verdict(
     run = environment.runs.get(run_id)
     event = run.facts.get("verdict")
     if event is None:
+        for phase in (Phase.BASELINE, Phase.CONDITION):
+            run = _added_up(environment, run, phase)
         run = _settled(environment, run)
         findings = _findings(environment, run, failure)
         decided = verdict.detail(run, decide(findings), findings)
         event = environment.runs.settle(run_id, verdict=decided)["verdict"]
+    environment.runs.end(run_id)
     with environment.runs.sending(run_id, "bus") as due:
         if due:
             environment.publisher.to_bus(event, run.execution_arn)
@@ -367,6 +434,8 @@ def _findings(environment: Environment, run: Run, failure: dict[str, str] | None
     guardrail = facts.get("guardrail")
     if guardrail:  # whatever ended the execution after it
         failure = {"Error": GuardrailRang.__name__, "Cause": guardrail["reason"]}
+    elif failure and failure["Error"] == _ITEMS_FAILED:
+        failure = {**failure, "Cause": facts.get("lost_worker", failure.get("Cause", ""))}
     return Findings(
         failure=failure and failure["Error"],
         failure_cause=failure and sentence(failure.get("Cause", "")),
@@ -377,6 +446,7 @@ def _findings(environment: Environment, run: Run, failure: dict[str, str] | None
         baseline_load=_load(run, Phase.BASELINE),
         judgements=judgements_of(run, "judgements"),
         load=_load(run, Phase.CONDITION),
+        silent_workers=_silent(run, Phase.CONDITION) + _silent(run, Phase.BASELINE),
         requests=facts.get("requests"),
         effects=run.experiment.condition.effects,
         evidence=facts.get("evidence") or _late_evidence(environment, run),
@@ -398,6 +468,12 @@ def _on_since(run: Run) -> float:
 def _load(run: Run, phase: Phase) -> LoadReport | None:
     report = run.facts.get(f"{phase}_load")
     return LoadReport.model_validate(report) if report else None
+
+
+def _silent(run: Run, phase: Phase) -> int:
+    """How many workers of a load did not report what they did, where others have."""
+    reports = run.facts.get(f"{phase}_reports")
+    return 0 if reports is None else run.experiment.plan.workers(phase).parts - int(reports)
 
 
 def _late_evidence(environment: Environment, run: Run) -> dict[str, float | None] | None:
@@ -512,6 +588,7 @@ def _end(
 ) -> None:
     """Undo and publish for a run that cannot do it itself any more."""
     environment.runs.note(run_id, execution_ended=reason)
+    environment.runs.end(run_id)
     with suppress(ConfigurationChanged):  # it is noted, and the verdict tells of it
         undo(environment, run_id, reason)
     publish_verdict(environment, run_id, failure)

@@ -10,5 +10,11 @@ from gameday.observability import Event, step
 
 @step
 def handler(event: Event, context: Any) -> Any:
-    """Generate the load of the event's phase."""
-    return steps.generate_load(environment, event["run_id"], Phase(event["phase"]))
+    """Generate the load of the event's phase, or one worker's part of it."""
+    return steps.generate_load(
+        environment,
+        event["run_id"],
+        Phase(event["phase"]),
+        part=event.get("part"),
+        called_at=event.get("called_at"),
+    )

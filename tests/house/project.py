@@ -68,12 +68,17 @@ DEFINITION: dict[str, Any] = json.loads(DEFINITION_TEXT)
 def _states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, state in machine["States"].items():
         yield name, state
-        for branch in state.get("Branches", ()):
-            yield from _states(branch)
+        for inside in machines_in(state):
+            yield from _states(inside)
+
+
+def machines_in(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """The branches of a Parallel, or what a Map does with each item."""
+    return [*state.get("Branches", ()), *filter(None, [state.get("ItemProcessor")])]
 
 
 STATES = dict(_states(DEFINITION))
-"""Every state by its name, those of branches too: a name is there once in a machine."""
+"""Every state by its name, those inside of others too: a name is there once in a machine."""
 TASKS = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
 
 

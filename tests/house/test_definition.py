@@ -10,7 +10,9 @@ from cfnlint.api import lint_all
 from jsonata import Jsonata  # type: ignore[import-untyped]
 
 from gameday import errors
-from gameday.experiment import MAXIMUM_RUN_SECONDS, Plan, Windows
+from gameday.experiment import MAXIMUM_RUN_SECONDS, Phase, Plan, Windows
+from gameday.feasibility import LONGEST_WINDOW_SECONDS
+from gameday.scale import MOST_MAP_ITERATIONS, workers
 from tests.house.project import (
     DEFINITION,
     DEFINITION_TEXT,
@@ -20,6 +22,7 @@ from tests.house.project import (
     TASKS,
     TEMPLATE,
     function_of,
+    machines_in,
 )
 
 TRANSIENT = {
@@ -55,6 +58,7 @@ RETRIES = {"Disable condition": [SOMEBODY_ELSES, URGENT], "Publish verdict": [ST
 Every other working state retries what Lambda says is transient.
 """
 
+MAPS = {name: state for name, state in STATES.items() if state["Type"] == "Map"}
 TRY = DEFINITION["States"]["Run under condition"]
 PROPERTIES = RESOURCES["ExperimentStateMachine"]["Properties"]
 
@@ -87,14 +91,33 @@ def test_every_choice_has_a_default() -> None:
 
 
 def test_every_wait_is_of_the_plan_and_bounded() -> None:
-    waits = [state["Seconds"] for state in STATES.values() if state["Type"] == "Wait"]
-    assert set(waits) == {"{% $plan.settle_seconds %}"}
+    waits = {state["Seconds"] for state in STATES.values() if state["Type"] == "Wait"}
+    assert waits == {"{% $plan.settle_seconds %}", "{% $states.input.wait_seconds %}"}
+    items = {state["Items"] for state in MAPS.values()}
+    assert items == {f"{{% $plan.{phase}_workers.waits_seconds %}}" for phase in Phase}
+    assert max(workers(1, 180, LONGEST_WINDOW_SECONDS).waits_seconds) < LONGEST_WINDOW_SECONDS
     assert Windows.model_json_schema()["properties"]["settle_seconds"]["maximum"] <= 300
 
 
 def test_a_run_ends_before_the_machine_and_the_machine_before_the_bake() -> None:
     bake_minutes = RESOURCES["ConditionStrategy"]["Properties"]["FinalBakeTimeInMinutes"]
     assert MAXIMUM_RUN_SECONDS < DEFINITION["TimeoutSeconds"] < bake_minutes * 60
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_map_hands_its_workers_all_that_they_read(name: str) -> None:
+    # The items of a Distributed Map read no variable of the machine.
+    assert set(re.findall(r"\$(\w+)", json.dumps(MAPS[name]["ItemProcessor"]))) == {"states"}
+
+
+def test_an_inline_map_runs_no_more_than_its_quota_at_once() -> None:
+    inline = {
+        name: state["MaxConcurrency"]
+        for name, state in MAPS.items()
+        if state["ItemProcessor"]["ProcessorConfig"] == {"Mode": "INLINE"}
+    }
+    assert set(inline) == {"Share baseline load", "Share load", "Share recovery load"}
+    assert set(inline.values()) == {MOST_MAP_ITERATIONS}
 
 
 def test_whatever_ends_the_try_leads_to_the_finally() -> None:
@@ -119,20 +142,17 @@ def test_the_watch_is_the_first_branch_and_the_work_stands_it_down() -> None:
 def successors(name: str) -> Iterator[str]:
     """The states that may follow, also by an error; RED where the error is nobody's to catch."""
     state = STATES[name]
-    parents = [parent for parent, s in STATES.items() for b in _branches(s) if name in b["States"]]
-    yield from (branch["StartAt"] for branch in _branches(state))
+    parents = [
+        p for p, s in STATES.items() for inside in machines_in(s) if name in inside["States"]
+    ]
+    yield from (inside["StartAt"] for inside in machines_in(state))
     yield from (choice["Next"] for choice in state.get("Choices", ()))
     yield from (state[key] for key in ("Next", "Default") if key in state)
     yield from (catcher["Next"] for catcher in state.get("Catch", ()))
     for parent in parents:
-        yield from (catcher["Next"] for catcher in STATES[parent]["Catch"])
+        yield from (catcher["Next"] for catcher in STATES[parent].get("Catch", ()))
         if state.get("End"):
             yield STATES[parent]["Next"]
-
-
-def _branches(state: dict[str, Any]) -> list[dict[str, Any]]:
-    branches: list[dict[str, Any]] = state.get("Branches", [])
-    return branches
 
 
 def reachable(start: str, without: str = "") -> set[str]:
@@ -177,7 +197,12 @@ def test_a_caught_failure_is_remembered_except_in_the_recovery() -> None:
         for catcher in state.get("Catch", ())
         if catcher.get("Assign") != {"failure": "{% $states.errorOutput %}"}
     }
-    assert forgetful == {"Generate recovery load", "Confirm recovery"}
+    assert forgetful == {
+        "Generate recovery load",
+        "Share recovery load",
+        "Distribute recovery load",
+        "Confirm recovery",
+    }
 
 
 # -- what it names ------------------------------------------------------------------------------

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.house.project import FUNCTIONS, ROOT, TEMPLATE, TEMPLATES, of_type, permissions, template
+from tests.house.project import (
+    FUNCTIONS,
+    ROOT,
+    TEMPLATE,
+    TEMPLATES,
+    actions,
+    of_type,
+    permissions,
+    template,
+)
 
 CHECKOV_EXCEPTIONS = yaml.safe_load(
     (ROOT / "tests/security/exceptions.yaml").read_text(encoding="utf-8")
@@ -142,10 +151,36 @@ def test_only_enabling_and_disabling_can_change_a_target() -> None:
     for name in FUNCTIONS:
         for action in permissions(name):
             allowed.setdefault(action, set()).add(name)
-    reading = re.compile(r"\w+:(List\w+|Get\w+|StartConfigurationSession|PassRole)")
+    reading = re.compile(r"\w+:(List\w+|Get\w+|Invoke\w+|StartConfigurationSession|PassRole)")
     services = ("appconfig:", "lambda:", "iam:", "ssm:")
     changing = {a for a in allowed if a.startswith(services) and not reading.fullmatch(a)}
     assert {action: allowed[action] for action in changing} == CHANGES
+
+
+LOADING = {
+    "lambda:InvokeFunction",
+    "lambda:InvokeFunctionUrl",
+    "execute-api:Invoke",
+    "secretsmanager:GetSecretValue",
+}
+"""What only the load does, and only where the stack's parameters name it."""
+
+
+def test_only_the_load_reads_secrets_and_sends_what_is_signed() -> None:
+    holders = {action: {f for f in FUNCTIONS if action in permissions(f)} for action in LOADING}
+    assert holders == {action: {"GenerateLoadFunction"} for action in LOADING}
+
+
+def test_without_its_parameter_the_load_has_no_such_permission() -> None:
+    (policy,) = (p for p in FUNCTIONS["GenerateLoadFunction"]["Policies"] if "Statement" in p)
+    optional = [s["Fn::If"] for s in policy["Statement"] if "Fn::If" in s]
+    assert {condition: actions([statement]) for condition, statement, _ in optional} == {
+        "HasLoadFunctions": {"lambda:InvokeFunction", "lambda:InvokeFunctionUrl"},
+        "HasLoadApis": {"execute-api:Invoke"},
+        "HasSecretParameters": {"ssm:GetParameter"},
+        "HasSecretNames": {"secretsmanager:GetSecretValue"},
+    }
+    assert all(otherwise == {"Ref": "AWS::NoValue"} for _, _, otherwise in optional)
 
 
 def test_without_the_name_of_a_target_there_is_no_permission_for_its_kind() -> None:

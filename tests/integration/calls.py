@@ -15,8 +15,12 @@ TARGETS = {
     "TargetFunctions": "gameday-nothing",
     "TargetRoles": "gameday-nobody",
     "TargetParameters": "/gameday/nothing",
+    "LoadFunctions": "gameday-nothing",
+    "LoadApis": "gamedaynothing",
+    "SecretParameters": "/gameday/nothing,/gameday/token",
+    "SecretNames": "gameday-nothing",
 }
-"""Of what the stack may change beside applications, that which is not there: no call changes it."""
+"""What the stack may change beside applications, load and read; what calls name is not there."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Place:
     target_function: str
     target_role: str
     target_parameter: str
+    api: str
+    secret: str
 
     def arn(self, service: str, resource: str) -> str:
         region = "" if service == "iam" else self.region
@@ -93,6 +99,8 @@ def here(gameday: Gameday) -> Place:
         target_function=TARGETS["TargetFunctions"],
         target_role=TARGETS["TargetRoles"],
         target_parameter=TARGETS["TargetParameters"],
+        api=TARGETS["LoadApis"],
+        secret=TARGETS["SecretNames"],
     )
 
 
@@ -129,6 +137,8 @@ def elsewhere(gameday: Gameday) -> Place:
         target_function=function,
         target_role=role.rpartition("/")[2],
         target_parameter="/neighbour",
+        api="neighbour",
+        secret="neighbour",
     )
 
 
@@ -256,6 +266,14 @@ def _to_target(operation: str, **arguments: Any) -> Call:
     )
 
 
+def _api(p: Place) -> tuple[str, ...]:
+    return (p.arn("execute-api", f"{p.api}/Prod/GET/"),)
+
+
+def _secret(p: Place) -> str:
+    return p.arn("secretsmanager", f"secret:{p.secret}-AbCdEf")
+
+
 def _to_role(operation: str, **arguments: Any) -> Call:
     return Call(
         "iam",
@@ -373,6 +391,13 @@ WORK = {
         "put_function_concurrency", ReservedConcurrentExecutions=1
     ),
     "lambda:DeleteFunctionConcurrency": _to_target("delete_function_concurrency"),
+    "lambda:InvokeFunction": _to_target("invoke", Payload=b"{}"),
+    "secretsmanager:GetSecretValue": Call(
+        "secretsmanager",
+        "get_secret_value",
+        lambda p: {"SecretId": _secret(p)},
+        lambda p: (_secret(p),),
+    ),
     "iam:ListRolePolicies": _to_role("list_role_policies"),
     "iam:GetRolePolicy": _to_role("get_role_policy", PolicyName="x"),
     "iam:PutRolePolicy": _to_role("put_role_policy", PolicyName="x", PolicyDocument="{}"),
@@ -451,6 +476,13 @@ INDIRECT = {
         lambda p: (p.arn("iam", f"role/{p.role}"),),
         lambda p: {"iam:passedtoservice": p.passed_to},
     ),
+    # Asked by an API and a function URL of whoever signed a request, and not by a client.
+    "execute-api:Invoke": Call("apigateway", "get_rest_apis", resources=_api),
+    "lambda:InvokeFunctionUrl": Call(
+        "lambda",
+        "get_function_url_config",
+        resources=lambda p: (p.arn("lambda", f"function:{p.target_function}"),),
+    ),
     **{
         f"kms:{operation}": Call(
             "sns",
@@ -528,7 +560,7 @@ MISCHIEF = {
         "delete_state_machine",
         lambda p: {"stateMachineArn": p.arn("states", f"stateMachine:{p.machine}")},
     ),
-    "lambda:InvokeFunction": _to_function("invoke", Payload=b"{}"),
+    "lambda:InvokeFunction of the undo": _to_function("invoke", Payload=b"{}"),
     "lambda:UpdateFunctionCode": _to_function("update_function_code", **_CODE),
     "lambda:ListFunctions": Call("lambda", "list_functions"),
     "iam:CreateUser": Call("iam", "create_user", lambda _: {"UserName": "x"}),

@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from cli.embedded.aws import EmbeddedAws
+from cli.embedded.aws import HOST, EmbeddedAws
 from tests.house.project import FUNCTIONS, TEMPLATE, of_type
 from tests.integration.kill_points import (
     BREAKING,
@@ -176,7 +176,10 @@ class Lane:
         cloudformation.create_stack(
             StackName=name,
             TemplateBody=json.dumps(_copied_template(template, _layer(aws), folder)),
-            Parameters=[{"ParameterKey": "TargetApplications", "ParameterValue": application}],
+            Parameters=[
+                {"ParameterKey": "TargetApplications", "ParameterValue": application},
+                {"ParameterKey": "LoadTargets", "ParameterValue": HOST},
+            ],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
         waiter = cloudformation.get_waiter("stack_create_complete")

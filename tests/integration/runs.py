@@ -554,3 +554,19 @@ def quick_target() -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+@contextmanager
+def guarded_target(token: str) -> Iterator[str]:
+    """Serve a target that answers only to those whose header has the token."""
+
+    class Guarded(_Answers):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.headers["X-Token"] == token else 403)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Guarded) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()

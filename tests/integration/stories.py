@@ -25,6 +25,7 @@ from tests.integration.runs import (
     Target,
     eventually,
     experiment,
+    guarded_target,
     sample_experiment,
     unique,
 )
@@ -51,7 +52,7 @@ class Seen:
 
 def _look(execution: Execution, target: Target, resting: Json) -> Seen:
     """Look at what is there while the condition is on."""
-    execution.wait_for("Generate load")
+    execution.wait_for("Who generates load?")
     gameday = execution.gameday
     return Seen(
         execution=execution,
@@ -332,6 +333,38 @@ def overdue(gameday: Gameday, url: str) -> Seen:
     return seen
 
 
+SECRET = "hush-4711"
+_TWO_WORKERS = {"rate_per_second": 40, "expected_latency_ms": 30_000}
+"""So many may be in flight that one worker has too few connections."""
+
+
+def several(gameday: Gameday, url: str) -> Seen:
+    """Two workers load a target that wants a secret."""
+    gameday.client("ssm").put_parameter(Name="/gameday/token", Value=SECRET, Type="SecureString")
+    target = gameday.target()
+    with guarded_target(SECRET) as address:
+        load = {"url": address, "headers": {"X-Token": "${ssm:/gameday/token}"}} | _TWO_WORKERS
+        seen = _started(gameday, target, experiment(unique("several"), target, address, load=load))
+        seen.execution.wait()
+    return seen
+
+
+def several_stopped(gameday: Gameday, url: str) -> Seen:
+    """A guardrail rings while two workers generate the load of the measured window."""
+    target, guardrail, name = gameday.target(), gameday.alarm(), unique("several-guarded")
+    document = experiment(
+        name,
+        target,
+        url,
+        load=_TWO_WORKERS,
+        guardrails=[guardrail],
+        windows={"condition_seconds": 20},
+    )
+    seen = _started(gameday, target, document)
+    eventually(lambda: gameday.loaded_seconds(name))
+    return _told(replace(seen, guardrail=guardrail), lambda: gameday.ring(guardrail))
+
+
 @dataclass(frozen=True)
 class Expired:
     """A condition that nobody turned off, and that expired."""
@@ -422,6 +455,8 @@ def forbidden(gameday: Gameday, url: str) -> Changed:
 
 ALL: tuple[Callable[[Gameday, str], Any], ...] = (
     passed,  # the longest first
+    several,
+    several_stopped,
     rang,
     failed,
     rang_without_evidence,

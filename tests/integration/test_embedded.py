@@ -313,6 +313,46 @@ def test_a_cancelled_branch_starts_no_further_state(aws: EmbeddedAws, probe: str
     assert received(aws, url) == []
 
 
+def mapped(states: dict[str, Any], mode: str = "INLINE", **fields: Any) -> dict[str, Any]:
+    config = {"Mode": mode} | ({"ExecutionType": "STANDARD"} if mode != "INLINE" else {})
+    processor = {"ProcessorConfig": config, **branch(states)}
+    return {"Type": "Map", "Items": [1, 60], "ItemProcessor": processor, "End": True} | fields
+
+
+@pytest.mark.parametrize(
+    ("mode", "error"),
+    [("INLINE", "Early"), ("DISTRIBUTED", "States.ExceedToleratedFailureThreshold")],
+)
+def test_the_first_item_that_fails_ends_a_map_at_once(
+    aws: EmbeddedAws, mode: str, error: str
+) -> None:
+    states = {
+        "Wait": {"Type": "Wait", "Seconds": "{% $states.input %}", "Next": "F"},
+        "F": {"Type": "Fail", "Error": "Early"},
+    }
+    started = time.monotonic()
+    execution = start(aws, {"Each": mapped(states, mode)})
+    assert ended(aws, execution)["error"] == error
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(("mode", "read"), [("INLINE", "o"), ("DISTRIBUTED", "")])
+def test_only_the_items_of_an_inline_map_read_variables_around_them(
+    aws: EmbeddedAws, mode: str, read: str
+) -> None:
+    says = "{% $states.input.item & ($exists($outer) ? $outer : '') %}"
+    each = mapped(
+        {"Say": {"Type": "Pass", "Output": says, "End": True}},
+        mode,
+        ItemSelector={"item": "{% $states.context.Map.Item.Index & $outer %}"},
+    )
+    before = {"Type": "Pass", "Assign": {"outer": "o"}, "Next": "Each"}
+    execution = start(aws, {"Before": before, "Each": each})
+    assert json.loads(ended(aws, execution)["output"]) == [f"0o{read}", f"1o{read}"]
+    inside = ("PassStateEntered", "Say") in history(aws, execution)
+    assert inside == (mode == "INLINE")
+
+
 def test_branches_have_variables_of_their_own(aws: EmbeddedAws) -> None:
     def says(value: str) -> dict[str, Any]:
         state = {

@@ -98,6 +98,53 @@ def somebody_deploys(gameday: Gameday) -> Case:
     )
 
 
+def load_not_listed(gameday: Gameday) -> Case:
+    target = gameday.target()
+    url = "http://localhost:9/"
+    return Case(
+        experiment("refused", target, url),
+        target,
+        f"load may not be sent to {url}: add its host to the parameter LoadTargets and deploy",
+    )
+
+
+def too_much_a_second(gameday: Gameday) -> Case:
+    target = gameday.target()
+    return Case(
+        experiment("refused", target, URL, load={"rate_per_second": 201}),
+        target,
+        "comes to 201 requests a second, and the stack allows 200: lower it, or raise Most",
+    )
+
+
+def too_much_in_all(gameday: Gameday) -> Case:
+    target = gameday.target()
+    windows = {"baseline_seconds": 2700, "condition_seconds": 2700}
+    return Case(
+        experiment("refused", target, URL, load={"rate_per_second": 200}, windows=windows),
+        target,
+        "requests, and the stack allows 1000000: shorten it, lower its rate, or raise MostReq",
+    )
+
+
+def more_workers_than_there_may_be(gameday: Gameday) -> Case:
+    target = gameday.target()
+    return Case(
+        experiment("refused", target, URL, load={"rate_per_second": 1_000_000}),
+        target,
+        "load: takes 889 workers, and 250 are the most",
+    )
+
+
+def secret_not_listed(gameday: Gameday) -> Case:
+    target = gameday.target()
+    return Case(
+        experiment("refused", target, URL, load={"headers": {"X": "${ssm:/other}"}}),
+        target,
+        "load may not carry ${ssm:/other}: add '/other' to the parameter SecretParameters",
+    )
+
+
 def _guarded(gameday: Gameday, guardrail: str, sentence: str) -> Case:
     target = gameday.target()
     document = experiment("refused", target, URL, guardrails=[guardrail])
@@ -128,6 +175,11 @@ CASES: tuple[Callable[[Gameday], Case], ...] = (
     nothing_to_restore,
     on_already,
     somebody_deploys,
+    load_not_listed,
+    too_much_a_second,
+    too_much_in_all,
+    more_workers_than_there_may_be,
+    secret_not_listed,
     guardrail_rings,
     guardrail_without_data,
     guardrail_missing,

@@ -21,7 +21,7 @@ from enum import StrEnum
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.house.project import TASKS
+from tests.integration.kill_points import TASKS
 from tests.integration.lanes import CountingTarget, counting_target
 from tests.integration.runs import (
     OFF,

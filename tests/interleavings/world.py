@@ -98,6 +98,18 @@ class Delivery:
     caller: Caller | None = None
 
 
+_MANNERS = {
+    "MOST_PERCENTAGE": "100",
+    "MOST_LATENCY_MILLISECONDS": "900000",
+    "MOST_REQUESTS_PER_SECOND": "200",
+    "MOST_REQUESTS": "1000000",
+    "LOAD_TARGETS": "shop.example",
+    "LOAD_FUNCTIONS": "",
+    "SECRET_PARAMETERS": "",
+    "SECRET_NAMES": "",
+}
+
+
 class World:
     """The services, what runs on them, and the decisions about both."""
 
@@ -147,7 +159,7 @@ class World:
         variables = {
             name: name.lower()
             for name in TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
-        } | {"MOST_PERCENTAGE": "100", "MOST_LATENCY_MILLISECONDS": "900000"}
+        } | _MANNERS
         environment = Environment(variables, cast(boto3.Session, session))
         environment.retrying = Retrying(
             stop=stop_after_attempt(2), wait=wait_fixed(10), sleep=self.sleep, reraise=True

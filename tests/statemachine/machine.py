@@ -21,6 +21,7 @@ Function = Callable[[dict[str, Any]], Any]
 
 _BRIDGES = (
     bridges.parallel,
+    bridges.maps,
     bridges.history_of_branches,
     bridges.stop_and_deadline,
     bridges.task_tokens,

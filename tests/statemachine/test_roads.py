@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from datetime import datetime
 from queue import SimpleQueue
 from typing import Any
 
@@ -15,6 +16,8 @@ from gameday.errors import (
     InvalidExperiment,
     RunRefused,
 )
+from gameday.experiment import Phase
+from gameday.scale import workers
 from tests.house.project import FUNCTIONS
 from tests.statemachine.machine import Execution, Function, answer_watch, execute
 
@@ -22,18 +25,32 @@ from tests.statemachine.machine import Execution, Function, answer_watch, execut
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 ARMING = ["Validate experiment", "Arm rollback", "Run under condition"]
-BASELINE = ["Generate baseline load", "Let baseline settle", "Snapshot baseline", "Steady?"]
-CONDITION = ["Enable condition", "Generate load", "Evaluate measures"]
+BASELINE = [
+    "Who generates baseline load?",
+    "Generate baseline load",
+    "Let baseline settle",
+    "Snapshot baseline",
+    "Steady?",
+]
+CONDITION = ["Enable condition", "Who generates load?", "Generate load", "Evaluate measures"]
 DONE = ["Stand watch down"]
 FINALLY = ["Disable condition"]
 RECOVERY = [
     "Was the condition on?",
+    "Who generates recovery load?",
     "Generate recovery load",
     "Let metrics settle",
     "Confirm recovery",
 ]
 VERDICT = ["Publish verdict", "Do we know?"]
 GREEN, RED = ["Verdict reached"], ["No verdict"]
+
+
+def planned(at_once: int = 1, window_seconds: int = 60) -> dict[str, Any]:
+    """The part of a plan that the machine reads."""
+    each = workers(at_once, 0, window_seconds).model_dump(mode="json")
+    loads = {f"{phase}_workers": each for phase in Phase}
+    return {"settle_seconds": 60, "watch_seconds": 20, **loads}
 
 
 class Functions:
@@ -45,7 +62,7 @@ class Functions:
         self.answers: dict[str, Function] = {
             "ValidateExperimentFunction": lambda event: {
                 "experiment": event["document"],
-                "plan": {"settle_seconds": 60, "watch_seconds": 20},
+                "plan": planned(),
             },
             "WatchGuardrailsFunction": lambda event: self._tokens.put(event["token"]),
             "SnapshotBaselineFunction": lambda event: {"steady": True},
@@ -119,7 +136,7 @@ ROADS: Mapping[str, tuple[dict[str, Function], list[str], str | None]] = {
             "GenerateLoad": fails_in("baseline"),
             "DisableCondition": lambda event: {"was_on": False},
         },
-        [BASELINE[0], *FINALLY, "Was the condition on?", *VERDICT, *RED],
+        [*BASELINE[:2], *FINALLY, "Was the condition on?", *VERDICT, *RED],
         "RuntimeError",
     ),
     "enabling fails": (
@@ -129,7 +146,7 @@ ROADS: Mapping[str, tuple[dict[str, Function], list[str], str | None]] = {
     ),
     "load fails": (
         {"GenerateLoad": fails_in("condition")},
-        [*BASELINE, *CONDITION[:2], *FINALLY, *RECOVERY, *VERDICT, *RED],
+        [*BASELINE, *CONDITION[:3], *FINALLY, *RECOVERY, *VERDICT, *RED],
         "RuntimeError",
     ),
     "measures fail": (
@@ -154,7 +171,7 @@ ROADS: Mapping[str, tuple[dict[str, Function], list[str], str | None]] = {
     ),
     "recovery load fails": (
         {"GenerateLoad": fails_in("recovery")},
-        [*BASELINE, *CONDITION, *DONE, *FINALLY, *RECOVERY[:2], *VERDICT, *GREEN],
+        [*BASELINE, *CONDITION, *DONE, *FINALLY, *RECOVERY[:3], *VERDICT, *GREEN],
         None,
     ),
     "recovery is not judged": (
@@ -199,7 +216,7 @@ def test_a_guardrail_that_rings_cuts_the_work_off_and_ends_green(functions: Func
 
     execution = functions.run(GenerateLoad=ring, DisableCondition=disable)
     work = [state for state in execution.road if state != "Watch guardrails"]
-    assert work == [*ARMING, *BASELINE, *CONDITION[:2], *FINALLY, *RECOVERY, *VERDICT, *GREEN]
+    assert work == [*ARMING, *BASELINE, *CONDITION[:3], *FINALLY, *RECOVERY, *VERDICT, *GREEN]
     assert execution.output == {"status": "ROLLED_BACK", "reason": "GuardrailRang"}
 
 
@@ -257,3 +274,97 @@ def test_each_load_is_told_its_phase(functions: Functions) -> None:
     functions.run()
     phases = [event["phase"] for event in functions.events["GenerateLoadFunction"]]
     assert phases == ["baseline", "condition", "recovery"]
+
+
+# -- several workers ----------------------------------------------------------------------------
+
+
+def validated(at_once: int, window_seconds: int = 60) -> Function:
+    return lambda event: {"experiment": {}, "plan": planned(at_once, window_seconds)}
+
+
+def of_phase(functions: Functions, phase: str) -> list[dict[str, Any]]:
+    events = functions.events["GenerateLoadFunction"]
+    return [event for event in events if event["phase"] == phase]
+
+
+FORMS = pytest.mark.parametrize(
+    ("at_once", "window_seconds", "verb"),
+    [(2, 60, "Share"), (41, 60, "Distribute"), (1, 1200, "Distribute")],
+    ids=["a few", "more than forty", "longer than a function"],
+)
+
+
+@FORMS
+def test_each_worker_is_called_once_in_each_phase_with_a_number_of_its_own(
+    functions: Functions, at_once: int, window_seconds: int, verb: str
+) -> None:
+    functions.run(ValidateExperiment=validated(at_once, window_seconds))
+    parts = max(at_once, window_seconds // 600)
+    for phase in Phase:
+        events = of_phase(functions, phase)
+        assert sorted(event["part"] for event in events) == list(range(parts))
+        assert {event["run_id"] for event in events} == {"run-1"}
+
+
+@FORMS
+def test_all_workers_of_a_phase_are_told_one_moment(
+    functions: Functions, at_once: int, window_seconds: int, verb: str
+) -> None:
+    functions.run(ValidateExperiment=validated(at_once, window_seconds))
+    for phase in Phase:
+        (called_at,) = {event["called_at"] for event in of_phase(functions, phase)}
+        assert datetime.fromisoformat(called_at).tzinfo
+
+
+@FORMS
+def test_the_road_goes_on_where_that_of_one_worker_does(
+    functions: Functions, at_once: int, window_seconds: int, verb: str
+) -> None:
+    execution = functions.run(ValidateExperiment=validated(at_once, window_seconds))
+    inside = ("Watch guardrails", "Generate share", "Generate shift", "Await shift")
+    road = [state for state in execution.road if not state.startswith(inside)]
+    alone = [*ARMING, *BASELINE, *CONDITION, *DONE, *FINALLY, *RECOVERY, *VERDICT, *GREEN]
+    assert road == [state.replace("Generate", verb) for state in alone]
+
+
+def test_a_worker_that_dies_ends_its_map_and_the_work_with_its_reason(
+    functions: Functions,
+) -> None:
+    stopped = threading.Event()
+
+    def die(event: dict[str, Any]) -> None:
+        if event["phase"] == "condition" and event["part"] == 1:
+            raise RuntimeError("it died")
+        if event["phase"] == "condition":
+            assert stopped.wait(10), "the other worker was waited for"
+
+    def disable(event: dict[str, Any]) -> dict[str, bool]:
+        stopped.set()
+        return {"was_on": True}
+
+    execution = functions.run(
+        ValidateExperiment=validated(2), GenerateLoad=die, DisableCondition=disable
+    )
+    assert "Evaluate measures" not in execution.road
+    assert execution.error == "RuntimeError"
+
+
+def test_a_guardrail_ends_a_whole_map(functions: Functions) -> None:
+    disabled = threading.Event()
+
+    def ring(event: dict[str, Any]) -> None:
+        if event["phase"] == "condition":
+            if event["part"] == 0:
+                answer_watch(functions.token(), "GuardrailRang", "it rang")
+            assert disabled.wait(10), "a worker was waited for"
+
+    def disable(event: dict[str, Any]) -> dict[str, bool]:
+        disabled.set()
+        return {"was_on": True}
+
+    execution = functions.run(
+        ValidateExperiment=validated(3), GenerateLoad=ring, DisableCondition=disable
+    )
+    assert "Evaluate measures" not in execution.road
+    assert execution.output == {"status": "ROLLED_BACK", "reason": "GuardrailRang"}

@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import ClientError
 from ministack.services import dynamodb
 from tenacity import Retrying, stop_after_attempt
 from urllib3 import HTTPResponse
@@ -26,8 +27,10 @@ from gameday.conditions.appconfig import Change, Target
 from gameday.conditions.kind import Reach
 from gameday.errors import RunRefused
 from gameday.experiment import Phase, parse
+from gameday.manners import Manners
 from gameday.observations import Histogram, LoadReport, Window
 from gameday.runs import Run, Runs
+from gameday.secrets import Secrets
 from tests.house.project import RESOURCES
 
 RUN = "run-1"
@@ -207,6 +210,19 @@ class StepFunctions:
         self.stopped.append(stopped)
 
 
+class ParameterStore:
+    """One secret parameter."""
+
+    class exceptions:
+        ClientError = ClientError
+
+    def get_parameter(self, *, Name: str, WithDecryption: bool) -> dict[str, Any]:
+        assert WithDecryption
+        if Name != "/shop/token":
+            raise ClientError({"Error": {"Code": "ParameterNotFound"}}, "GetParameter")
+        return {"Parameter": {"Value": "hush"}}
+
+
 class CloudWatch:
     """The states of the alarms, and of each metric and phase or mode the values of each second."""
 
@@ -283,6 +299,15 @@ class FakeEnvironment:
         self.runs = Runs(table())
         self.appconfig = Switch()
         self.ceilings = Reach(percentage=100, latency_ms=1000)
+        self.manners = Manners(
+            targets=("shop.example",),
+            functions=(),
+            parameters=("/shop/token",),
+            secrets=(),
+            most_per_second=100_000,
+            most_requests=100_000_000,
+        )
+        self.secrets = Secrets(ssm=ParameterStore(), secretsmanager=None)  # type: ignore[arg-type]
         self.deadlines = Deadlines()
         self.publisher = Publisher()
         self.stepfunctions = StepFunctions()
@@ -299,9 +324,9 @@ class FakeEnvironment:
         """The run as the table has it."""
         return self.runs.get(RUN)
 
-    def arm(self, run_id: str = RUN, started_at: float = STARTED_AT) -> None:
-        """Arm a run as the step does."""
-        experiment = parse(DOCUMENT)
+    def arm(self, run_id: str = RUN, started_at: float = STARTED_AT, **load: Any) -> None:
+        """Arm a run as the step does; its load may be another one."""
+        experiment = parse(DOCUMENT | {"load": DOCUMENT["load"] | load})
         self.runs.arm(
             Run(
                 run_id=run_id,
@@ -317,21 +342,25 @@ class FakeEnvironment:
 
     def note_load(self, phase: Phase) -> None:
         """Note a load of which every request was answered, in a window of its own minute."""
-        start = _start(phase)
-        report = LoadReport(
-            phase=phase,
-            window=Window(start=start, end=start + 60),
-            offered=300,
-            sent=300,
-            succeeded=300,
-            failed=0,
-            by_status={"201": 300},
-            errors={},
-            latencies=Histogram(),
-            schedule_errors=Histogram(),
-            stopped=False,
-        )
-        self.runs.note(RUN, **{f"{phase}_load": report.model_dump(mode="json")})
+        self.runs.note(RUN, **{f"{phase}_load": report(phase).model_dump(mode="json")})
+
+
+def report(phase: Phase, offered: int = 300) -> LoadReport:
+    """Of a load of which every request was answered, in a window of its own minute."""
+    start = _start(phase)
+    return LoadReport(
+        phase=phase,
+        window=Window(start=start, end=start + 60),
+        offered=offered,
+        sent=offered,
+        succeeded=offered,
+        failed=0,
+        by_status={"201": offered},
+        errors={},
+        latencies=Histogram(),
+        schedule_errors=Histogram(),
+        stopped=False,
+    )
 
 
 def handle(environment: FakeEnvironment, step: str, **event: Any) -> Any:

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,6 +91,16 @@ def test_without_a_deadline_nothing_is_locked(environment: FakeEnvironment) -> N
     assert environment.runs.find(RUN) is None
     environment.deadlines.failure = None
     arm(environment, "run-2")
+
+
+def test_a_load_beyond_the_manners_is_refused(environment: FakeEnvironment) -> None:
+    environment.manners = replace(environment.manners, targets=(), most_per_second=1)
+    with pytest.raises(RunRefused) as refused:
+        arm(environment)
+    target, rate = refused.value.reasons
+    assert target.startswith("load may not be sent to https://shop.example/purchases")
+    assert rate.startswith("the load comes to 5 requests a second, and the stack allows 1:")
+    assert environment.runs.find(RUN) is None
 
 
 def test_a_condition_beyond_the_ceilings_is_refused(environment: FakeEnvironment) -> None:

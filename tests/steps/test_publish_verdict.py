@@ -147,3 +147,9 @@ def test_an_unsteady_run_enabled_nothing_and_is_inconclusive(watched: FakeEnviro
     verdict = publish(watched)
     assert (verdict["verdict"], verdict["status"]) == ("INCONCLUSIVE", "COMPLETED")
     assert verdict["condition"]["enabled_at"] is None
+
+
+def test_a_verdict_ends_what_is_left_of_the_recovery_load(armed: FakeEnvironment) -> None:
+    assert not armed.runs.ended(RUN)
+    handle(armed, "publish_verdict", run_id=RUN, failure=None)
+    assert armed.runs.ended(RUN)

@@ -42,7 +42,7 @@ def test_an_alarm_turns_the_condition_off_and_then_fails_the_watch(
     assert answer["cause"] == "guardrail 'errors' rang: 3 errors"
 
 
-def test_an_alarm_costs_eight_calls_until_the_condition_is_off(
+def test_an_alarm_costs_nine_calls_until_the_condition_is_off(
     environment: FakeEnvironment,
 ) -> None:
     appconfig, calls = FakeAppConfig(), list[str]()
@@ -60,7 +60,8 @@ def test_an_alarm_costs_eight_calls_until_the_condition_is_off(
         "Query",  # the runs that the alarm protects
         "GetItem",  # was it armed when the alarm rang?
         "UpdateItem",  # the guardrail's reason
-        "UpdateItem",  # the stop flag: from here on the load ends
+        "UpdateItem",  # the stop flag: from here on nothing is enabled
+        "UpdateItem",  # the load is told
         "get_deployment",
         "UpdateItem",  # how the condition was found
         "list_deployments",  # did somebody else deploy since?

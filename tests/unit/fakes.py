@@ -16,6 +16,7 @@ from botocore.stub import Stubber
 from gameday.conditions.appconfig import Target
 from gameday.decision import Findings
 from gameday.experiment import Experiment, Phase, parse, resolve
+from gameday.feasibility import LONGEST_WINDOW_SECONDS
 from gameday.judge import Judgement, Recovery, judge
 from gameday.observations import Histogram, LoadReport, Observation, Window
 from gameday.runs import Run
@@ -71,7 +72,8 @@ def experiment(**changes: Any) -> Experiment:
 
 def longest() -> Experiment:
     """Every window and every wait as long as it may be."""
-    windows = {f"{phase}_seconds": 600 for phase in Phase} | {"settle_seconds": 300}
+    windows = {f"{phase}_seconds": LONGEST_WINDOW_SECONDS for phase in Phase}
+    windows |= {"settle_seconds": 300}
     return experiment(
         windows=windows, load__warm_up_seconds=120, condition__propagation_seconds=180
     )

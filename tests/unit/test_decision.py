@@ -102,9 +102,15 @@ def test_a_run_of_which_a_piece_is_empty_never_passes(empty: Findings) -> None:
 
 def test_every_piece_of_the_findings_is_one_without_which_no_run_passes() -> None:
     ending = {"failure", "failure_cause", "blamed", "replaced", "aborted", "recovery"}
-    what_is_seen = {"effects", "slow_before", "slow"}
+    what_is_seen = {"effects", "slow_before", "slow", "silent_workers"}
     known = {*PIECES, "found_when_disabled", *ending, *what_is_seen}
     assert set(Findings.model_fields) == known
+
+
+def test_a_load_of_which_a_worker_says_nothing_never_passes() -> None:
+    silent = findings(silent_workers=2)
+    assert verdict(silent) == INCONCLUSIVE
+    assert decide(silent).reason == "2 of the load's workers did not report what they sent"
 
 
 # -- what the judges of others pass in silence

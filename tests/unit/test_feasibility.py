@@ -69,7 +69,7 @@ def test_the_fewest_requests_are_those_of_the_table(changes: dict[str, Any], few
 
 def test_where_no_window_can_decide_the_load_must_change() -> None:
     (told, _) = short(P95, rate=1, seconds=60, percentile=99.99)
-    assert told.endswith("none up to 600 s can: change the load or the measure")
+    assert told.endswith("none up to 2700 s can: change the load or the measure")
 
 
 def test_a_rate_needs_the_time_in_which_nothing_would_be_a_failure() -> None:

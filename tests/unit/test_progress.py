@@ -66,6 +66,21 @@ def test_the_watch_beside_the_work_is_not_told(console: Console) -> None:
     assert seen(console) == ""
 
 
+def test_the_workers_of_a_map_are_told_as_one_state(console: Console) -> None:
+    shown = Progress(console)
+    follow(shown, (0, "ExecutionStarted", ""), (1, "MapStateEntered", "Share load"))
+    for worker in (2.0, 3.0):
+        follow(shown, (worker, "TaskStateEntered", "Generate share of load"))
+    for worker in (5.0, 6.0):
+        follow(shown, (worker, "TaskStateExited", "Generate share of load"))
+    follow(shown, (7, "MapStateExited", "Share load"), (7, "TaskStateEntered", "Evaluate measures"))
+    follow(shown, (8, "TaskStateExited", "Evaluate measures"))
+    assert seen(console).splitlines() == [
+        "     7.0 s  Share load (6.0 s)",
+        "     8.0 s  Evaluate measures (1.0 s)",
+    ]
+
+
 def test_states_that_do_not_work_are_not_told(console: Console) -> None:
     follow(Progress(console), (0, "ChoiceStateEntered", "Steady"), (9, "PassStateExited", "Steady"))
     assert seen(console) == ""
