@@ -15,10 +15,13 @@ from typing import Any
 
 import botocore.handlers
 
+from gameday import scale
+
 _FOLDER = Path(os.environ["KILL_POINT_FOLDER"])
 _FUNCTION = os.environ["KILL_POINT_FUNCTION"]
 _READS = ("Get", "List", "Describe", "Query", "StartConfigurationSession")
 _A_WRITE = "the first call that writes"
+_MOST_MAP_ITERATIONS = scale.MOST_MAP_ITERATIONS
 
 
 class Raised(Exception):
@@ -34,7 +37,7 @@ class _Invocation:
 
     def __init__(self, event: dict[str, Any]) -> None:
         self._run = event.get("run_id") or event.get("detail", {}).get("name", "")
-        self._payload = {key: value for key, value in event.items() if isinstance(value, str)}
+        self._payload = {k: value for k, value in event.items() if isinstance(value, (str, int))}
         self._wrote = False
         self._points = [point for point in self._plan() if self._is_mine(point)]
 
@@ -89,6 +92,9 @@ class _Invocation:
 
     def _act(self, point: dict[str, Any]) -> None:
         self._points.remove(point)
+        if point["act"] == "distribute":  # as if no inline Map ran two workers
+            scale.MOST_MAP_ITERATIONS = 1
+            return
         if point["act"] == "wait":
             self.note("waits")
             while not (_FOLDER / f"{self._run}.released").exists():
@@ -134,5 +140,6 @@ def handler(event: dict[str, Any], context: Any) -> Any:
         raise
     finally:
         _current = None
+        scale.MOST_MAP_ITERATIONS = _MOST_MAP_ITERATIONS
     invocation.note("ends")
     return answer

@@ -7,27 +7,36 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from tests.house import project
-from tests.house.project import DEFINITION, function_of
+from gameday.scale import Form
+from tests.house.project import STATES, TASKS, function_of, machines_in
 
 type Json = dict[str, Any]
 
 
-def _of_one_worker(machine: Json) -> Iterator[tuple[str, Json]]:
-    """The states of a run with one worker.
-
-    Several are called by a Map: the same function, with a number, whose death ends the same Map.
-    """
-    for name, state in machine["States"].items():
-        if state["Type"] == "Map":
-            continue
-        yield name, state
-        for inside in state.get("Branches", ()):
-            yield from _of_one_worker(inside)
+LOADS = {
+    name: phase
+    for name in TASKS
+    if (phase := TASKS[name]["Arguments"]["Payload"].get("phase")) is not None
+}
+"""The states that generate load, and the phase of each."""
 
 
-STATES = dict(_of_one_worker(DEFINITION))
-TASKS = {name: state for name, state in project.TASKS.items() if name in STATES}
+def _form_of(name: str) -> Form | None:
+    """In which form of the load a state is passed; None when in each."""
+    for around, state in STATES.items():
+        if state["Type"] == "Map" and name in (around, *state["ItemProcessor"]["States"]):
+            mode = state["ItemProcessor"]["ProcessorConfig"]["Mode"]
+            return Form.MAP if mode == "INLINE" else Form.DISTRIBUTED
+    return Form.ONE if name in LOADS else None
+
+
+_FORMS = {name: _form_of(name) for name in STATES}
+
+
+def form_of(row: str) -> Form:
+    """How the workers of a run are called that is to die in this row."""
+    return _FORMS.get(row) or Form.ONE
+
 
 ROLL_BACK = "Roll back"
 """Not a state: the function that cleans up after a run from outside, and can die like any other."""
@@ -36,6 +45,9 @@ ROWS = (*STATES, ROLL_BACK)
 
 HELD_WITH = "Generate load"
 """In this state a run is ended from outside when it is Roll back that is to die."""
+
+PLANNING = "Validate experiment"
+"""This state's function says how many workers there are, and how they are called."""
 
 BREAKING = "Evaluate measures"
 """This state's function raises in a run that is to reach a red end."""
@@ -89,6 +101,11 @@ class Cell:
         return f"{self.row}, {self.death}"
 
     @property
+    def form(self) -> Form:
+        """How the workers of its run are called."""
+        return form_of(self.row)
+
+    @property
     def can_happen(self) -> bool:
         """Whether there is anything to die: a state without a function has no function's death."""
         return self.death in FROM_OUTSIDE or self.row in TASKS or self.row == ROLL_BACK
@@ -128,17 +145,18 @@ class Cell:
     @property
     def is_late(self) -> bool:
         """Whether the run is over before anything can be done to it from outside."""
-        return self.row in STATES and not (self.row in TASKS or _tasks_after(self.row))
+        return self.row in STATES and not (self.row in TASKS or _tasks_after(self.row, self.form))
 
     @property
     def long_loads(self) -> tuple[str, ...]:
         """The states whose load would go on for long after the death, if nothing stopped it."""
         if self.death in FROM_OUTSIDE or self.row == ROLL_BACK:
             row = HELD_WITH if self.row == ROLL_BACK else self.row
-            return tuple(state for state in LOADS if _ORDER[state] >= _ORDER[row])
+            return tuple(load for load in _loads_of(self.form) if _ORDER[load] >= _ORDER[row])
         if self.death is Death.ANSWER_LOST:  # the run goes on
             return ()
-        return tuple(state for state in LOADS if state in _beside(self.row))
+        others = {self.row} if self.form is not Form.ONE else _beside(self.row)
+        return tuple(load for load in _loads_of(self.form) if load in others)
 
 
 CELLS = tuple(Cell(row, death) for row in ROWS for death in Death)
@@ -150,7 +168,8 @@ def invocation(row: str) -> Json:
         return {"function": "RollBackFunction", "payload": {}}
     payload = TASKS[row]["Arguments"]["Payload"]
     literal = {key: value for key, value in payload.items() if not str(value).startswith("{%")}
-    return {"function": function_of(row), "payload": literal}
+    one_of_several = {"part": 0} if "part" in payload else {}
+    return {"function": function_of(row), "payload": literal | one_of_several}
 
 
 def middle(row: str) -> Json:
@@ -168,66 +187,69 @@ def waiting_points(row: str) -> list[Json]:
         return []
     if row in TASKS or row == ROLL_BACK:
         return [middle(row)]
-    return [{**invocation(task), "after": "start"} for task in sorted(_tasks_after(row))]
+    after = sorted(_tasks_after(row, form_of(row)))
+    return [{**invocation(task), "after": "start"} for task in after]
 
 
 def task_before(row: str) -> str | None:
     """Return the working state that comes before this one on the way of a good run, if any."""
-    before = [task for task in TASKS if row in _tasks_after(task)]
+    form = form_of(row)
+    before = [task for task in TASKS if _passed(task, form) and row in _tasks_after(task, form)]
     return before[-1] if before else None
 
 
 def loads_before(row: str) -> int:
     """Return how many states have generated load when a good run comes to this row."""
-    return sum(_ORDER[state] < _ORDER[row] for state in LOADS)
+    return sum(_ORDER[load] < _ORDER[row] for load in _loads_of(form_of(row)))
 
 
-def _following(name: str) -> Iterator[str]:
+def _loads_of(form: Form) -> list[str]:
+    return [load for load in LOADS if _passed(load, form)]
+
+
+def _passed(name: str, form: Form) -> bool:
+    """Whether a run of this form passes a state."""
+    return _FORMS[name] in (None, form)
+
+
+def _following(name: str, form: Form) -> Iterator[str]:
     """The states that may follow when nothing fails."""
     state = STATES[name]
-    yield from (branch["StartAt"] for branch in _branches(state))
-    yield from (c["Next"] for c in state.get("Choices", ()) if c["Next"] in STATES)
-    if not _branches(state):
-        yield from (state[key] for key in ("Next", "Default") if key in state)
+    inside = [machine["StartAt"] for machine in machines_in(state)]
+    after = [choice["Next"] for choice in state.get("Choices", ())]
+    after += [state[key] for key in ("Next", "Default") if key in state]
+    yield from (other for other in inside or after if _passed(other, form))
     if state.get("End"):
         yield from (s["Next"] for s in STATES.values() if name in _inside(s))
 
 
 def _beside(name: str) -> set[str]:
     """The states of other branches than that of this one."""
-    branches = [branch["States"] for state in STATES.values() for branch in _branches(state)]
+    branches = [
+        branch["States"] for state in STATES.values() for branch in state.get("Branches", ())
+    ]
     if not any(name in branch for branch in branches):
         return set()
     return {state for branch in branches if name not in branch for state in branch}
 
 
-def _branches(state: Json) -> list[Json]:
-    return list(state.get("Branches", ()))
-
-
 def _inside(state: Json) -> set[str]:
-    return {name for branch in _branches(state) for name in branch["States"]}
+    return {name for machine in machines_in(state) for name in machine["States"]}
 
 
-def _tasks_after(name: str) -> set[str]:
+def _tasks_after(name: str, form: Form) -> set[str]:
     found: set[str] = set()
-    ahead = [*_following(name)]
+    ahead = [*_following(name, form)]
     while ahead:
         following = ahead.pop()
         if following in TASKS:
             found.add(following)
         else:
-            ahead.extend(_following(following))
+            ahead.extend(_following(following, form))
     return found
 
 
 _ORDER = {name: place for place, name in enumerate(STATES)}
-LOADS = {
-    name: phase
-    for name in TASKS
-    if (phase := TASKS[name]["Arguments"]["Payload"].get("phase")) is not None
-}
-"""The states that generate load, and the phase of each."""
 
 
 _HEAD = """\
@@ -237,8 +259,9 @@ Made by `make kill-matrix`: one real run of the machine on the embedded AWS for 
 and each way to die, across. A cell says how many seconds after the death the target was served its
 resting configuration again. In every run, whatever it died of: what is served is what was served
 before, the lock is free, the schedule is gone, the load has stopped, no dead letter is left, and
-there is exactly one verdict event; or none, and a clear error, when the run never armed. A load of
-several workers is called by a Map: the same function, whose death ends the Map, so it has no rows.
+there is exactly one verdict event; or none, and a clear error, when the run never armed. A run that
+dies in a Map (rows with *share*) or a Distributed Map (*shift*) has two workers, of which one dies;
+but for the matrix, so few take no Distributed Map.
 
 - **never on**: the run died before the condition was enabled.
 - **already off**: it died after the condition was disabled.

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.embedded.aws import HOST, EmbeddedAws
+from gameday.scale import Form
 from tests.house.project import FUNCTIONS, TEMPLATE, of_type
 from tests.integration.kill_points import (
     BREAKING,
@@ -27,6 +28,7 @@ from tests.integration.kill_points import (
     HELD_WITH,
     LOADS,
     ONCE,
+    PLANNING,
     ROLL_BACK,
     Cell,
     Death,
@@ -37,6 +39,7 @@ from tests.integration.kill_points import (
     waiting_points,
 )
 from tests.integration.runs import (
+    TWO_WORKERS,
     Execution,
     Gameday,
     Json,
@@ -190,7 +193,8 @@ class Lane:
 
     def run(self, cell: Cell) -> Seen:
         """Let one run die as the cell says, wait until all is quiet, and look."""
-        for machine_seconds in (20, 40, 80, 160):  # until its timeout, for each load: see TooEarly
+        # Until its timeout, for each load: see TooEarly. Several workers begin later.
+        for machine_seconds in (20, 40, 80, 160)[cell.form is not Form.ONE :]:
             run = _Run(self, cell, self.gameday.target(), unique("run"), machine_seconds)
             try:
                 run.happen()
@@ -338,9 +342,9 @@ class _Run:
     def execution(self) -> Execution:
         """The execution; made when it is first asked for."""
         windows = {f"{LOADS[state]}_seconds": LONG_SECONDS for state in self.cell.long_loads}
-        document = experiment(
-            "kill-point", self.target, self.lane.load.url(self.run_id), windows=windows
-        )
+        url = self.lane.load.url(self.run_id)
+        load = {} if self.cell.form is Form.ONE else TWO_WORKERS
+        document = experiment("kill-point", self.target, url, load=load, windows=windows)
         return self.gameday.start(document, self.run_id)
 
     # -- the plan of the wrapper ----------------------------------------------------------
@@ -356,6 +360,8 @@ class _Run:
 
     def _points(self) -> Iterator[Json]:
         row, death = self.cell.row, self.cell.death
+        if self.cell.form is Form.DISTRIBUTED:
+            yield invocation(PLANNING) | {"after": "start", "act": "distribute"}
         if row == "No verdict":
             yield invocation(BREAKING) | {"after": "start", "act": "raise"}
         if death in FROM_OUTSIDE:

@@ -484,6 +484,10 @@ def unique(prefix: str) -> str:
     return f"{prefix}-{uuid4().hex[:8]}"
 
 
+TWO_WORKERS = {"rate_per_second": 40, "expected_latency_ms": 30_000}
+"""So many may be in flight that one worker has too few connections."""
+
+
 def experiment(name: str, target: Target, url: str, **changes: Any) -> Json:
     """Return a short experiment: its condition takes no time, its measure always holds."""
     condition = {

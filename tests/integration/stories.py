@@ -19,6 +19,7 @@ from tests.integration.runs import (
     LATENCY,
     LIMIT_SECONDS,
     OFF,
+    TWO_WORKERS,
     Execution,
     Gameday,
     Json,
@@ -334,8 +335,6 @@ def overdue(gameday: Gameday, url: str) -> Seen:
 
 
 SECRET = "hush-4711"
-_TWO_WORKERS = {"rate_per_second": 40, "expected_latency_ms": 30_000}
-"""So many may be in flight that one worker has too few connections."""
 
 
 def several(gameday: Gameday, url: str) -> Seen:
@@ -343,7 +342,7 @@ def several(gameday: Gameday, url: str) -> Seen:
     gameday.client("ssm").put_parameter(Name="/gameday/token", Value=SECRET, Type="SecureString")
     target = gameday.target()
     with guarded_target(SECRET) as address:
-        load = {"url": address, "headers": {"X-Token": "${ssm:/gameday/token}"}} | _TWO_WORKERS
+        load = {"url": address, "headers": {"X-Token": "${ssm:/gameday/token}"}} | TWO_WORKERS
         seen = _started(gameday, target, experiment(unique("several"), target, address, load=load))
         seen.execution.wait()
     return seen
@@ -356,7 +355,7 @@ def several_stopped(gameday: Gameday, url: str) -> Seen:
         name,
         target,
         url,
-        load=_TWO_WORKERS,
+        load=TWO_WORKERS,
         guardrails=[guardrail],
         windows={"condition_seconds": 20},
     )
