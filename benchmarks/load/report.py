@@ -170,7 +170,6 @@ def _soak(soak: Mapping[str, Any]) -> str:
         f"{len(samples) * soak['every_seconds'] / 60:.0f} minutes at half of the highest rate, "
         f"{counts['offered']:,} requests: {statistics.mean(first):.1f} MiB in the second tenth of "
         f"them, {statistics.mean(last):.1f} MiB in the last, never more than {max(samples):.1f} MiB. "
-        f"Schedule error p99 {counts['schedule_error_ms']['p99']:g} ms, "
         f"{100 * counts['succeeded'] / counts['offered']:.2f} % answered."
     )
 

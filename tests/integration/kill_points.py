@@ -106,6 +106,14 @@ class Cell:
         return form_of(self.row)
 
     @property
+    def told_as(self) -> str:
+        """The state that the history tells of: a child of a Distributed Map has its own."""
+        if self.form is not Form.DISTRIBUTED:
+            return self.row
+        maps = [name for name, state in STATES.items() if state["Type"] == "Map"]
+        return next((name for name in maps if self.row in _inside(STATES[name])), self.row)
+
+    @property
     def can_happen(self) -> bool:
         """Whether there is anything to die: a state without a function has no function's death."""
         return self.death in FROM_OUTSIDE or self.row in TASKS or self.row == ROLL_BACK
