@@ -499,17 +499,17 @@ class _Run:
 
     def _is_there(self) -> bool:
         """Whether the run has come to the row, and waits where it has something to wait with."""
-        row = self.cell.row
-        if self.execution.status == "TIMED_OUT":
+        row, late = self.cell.row, self.cell.is_late
+        begun = self._journal("begins", row) if row in LOADS else ()
+        reached = bool(begun) or self.cell.told_as in self.execution.entered()
+        status = self.execution.status
+        if status == "TIMED_OUT" or (status != "RUNNING" and not (reached or late)):
             self._release()
             self.switch.end()
             raise TooEarly
         if row in LOADS:
             return self._loads(row)
-        if self.cell.told_as not in self.execution.entered():
-            assert self.cell.is_late or not self._is_over, f"{row} was not reached"
-            return False
-        return self.cell.is_late or bool(self._journal("waits"))
+        return reached and (late or bool(self._journal("waits")))
 
     def _loads(self, state: str) -> bool:
         if not self._journal("begins", state):
