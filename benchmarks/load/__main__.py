@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ from benchmarks.load.server import STALL_EVERY_SECONDS
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 OUT = ROOT / "out" / "load-bench"
 RESULTS, DOCUMENT = HERE / "results.json", ROOT / "docs" / "load.md"
-NGINX_PORT, SERVER_PORT, CLOSED_PORT = 18080, 18081, 18082
+NGINX_PORT, SERVER_PORT, CLOSED_PORT, TLS_PORT = 18080, 18081, 18082, 18083
 URL, OTHER_URL = (f"http://127.0.0.1:{port}/" for port in (NGINX_PORT, SERVER_PORT))
+TLS_URL = f"https://127.0.0.1:{TLS_PORT}/"
 CONNECTIONS = 50
 STALLED_RATE, STALLED_USERS = 200, 10  # ten suffice: the server answers in a millisecond
 STOP_AFTER_SECONDS = 1.5
-NEEDED = ("nginx", "wrk", "hey", "npm", "taskset")
+NEEDED = ("nginx", "openssl", "wrk", "hey", "npm", "taskset")
 
 NGINX = f"""
 daemon off; master_process off; worker_processes 1; pid nginx.pid; error_log stderr crit;
@@ -38,6 +39,8 @@ http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 300;
   server {{
     listen 127.0.0.1:{NGINX_PORT} backlog=4096;
+    listen 127.0.0.1:{TLS_PORT} ssl backlog=4096;
+    ssl_certificate certificate.pem; ssl_certificate_key key.pem;
     location / {{ return 200 "ok\\n"; }}
     location /error {{ return 503; }}
   }}
@@ -59,9 +62,8 @@ def main() -> None:
         write()
         return
     if missing := [name for name in NEEDED if not shutil.which(name)]:
-        sys.exit(
-            f"{', '.join(missing)} missing: apt-get install nginx-light wrk hey npm util-linux"
-        )
+        packages = "nginx-light openssl wrk hey npm util-linux"
+        sys.exit(f"{', '.join(missing)} missing: apt-get install {packages}")
     sizes = QUICK if options.quick else WHOLE
     results = measured(**sizes)
     if options.quick:
@@ -88,9 +90,14 @@ def measured(seconds: int, repetitions: int, soak_seconds: int) -> Json:
     results: Json = {"machine": machine(), "seconds": seconds, "repetitions": repetitions}
     with nginx():
         # By turns: whatever else the machine does meanwhile, it does to all of them.
-        rounds = [(closed(seconds), highest_rate(seconds)) for _ in range(repetitions)]
-        results["closed"] = medians([rates for rates, _ in rounds])
-        results["highest"] = statistics.median(highest for _, highest in rounds)
+        rounds = [
+            (closed(seconds), highest_rate(URL, seconds), highest_rate(TLS_URL, seconds))
+            for _ in range(repetitions)
+        ]
+        rates, plain, encrypted = zip(*rounds, strict=True)
+        results["closed"] = medians(rates)
+        results["highest"] = statistics.median(plain)
+        results["highest_over_tls"] = statistics.median(encrypted)
         half = results["highest"] / 2
         results["half"] = [ours({"rate_per_second": half}, seconds) for _ in range(repetitions)]
         results["profile"] = ours({"rate_per_second": half}, seconds, "--profile")["profile"]
@@ -111,7 +118,7 @@ def machine() -> Json:
     }
 
 
-def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(once[name] for once in rounds) for name in rounds[0]}
 
 
@@ -150,6 +157,9 @@ def nginx() -> Iterator[None]:
     folder = OUT / "nginx"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "nginx.conf").write_text(NGINX, encoding="utf-8")
+    run(1, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+        "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+        "-keyout", folder / "key.pem", "-out", folder / "certificate.pem")  # fmt: skip
     with beside("nginx", "-p", f"{folder}/", "-c", folder / "nginx.conf"):
         yield
 
@@ -165,7 +175,8 @@ def ours(load: Mapping[str, Any], seconds: int, *options: str) -> Json:
     """One worker, as it is deployed."""
     document = json.dumps({"url": URL, **load})
     told = run(0, sys.executable, "-m", "benchmarks.load.worker", document,
-               "--seconds", str(seconds), *options)  # fmt: skip
+               "--seconds", str(seconds), *options,
+               SSL_CERT_FILE=str(OUT / "nginx" / "certificate.pem"))  # fmt: skip
     result: Json = json.loads(told)
     return result
 
@@ -177,9 +188,9 @@ def stopped(rate: float) -> float:
     return elapsed - STOP_AFTER_SECONDS
 
 
-def holds(rate: float, seconds: int) -> bool:
+def holds(url: str, rate: float, seconds: int) -> bool:
     """Whether all is sent, 99 % within what a verdict tolerates, and all is answered."""
-    once = ours({"rate_per_second": rate}, seconds)
+    once = ours({"url": url, "rate_per_second": rate}, seconds)
     counts, late = once["report"], once["report"]["schedule_error_ms"]
     return bool(
         counts["succeeded"] >= 0.99 * counts["offered"]
@@ -188,12 +199,12 @@ def holds(rate: float, seconds: int) -> bool:
     )
 
 
-def highest_rate(seconds: int) -> float:
+def highest_rate(url: str, seconds: int) -> float:
     """The highest rate that it holds, to 500 requests a second."""
     low, high = 1_000.0, 64_000.0
     while high - low > 500:
         middle = (low + high) / 2
-        low, high = (middle, high) if holds(middle, min(seconds, 4)) else (low, middle)
+        low, high = (middle, high) if holds(url, middle, min(seconds, 4)) else (low, middle)
     return low
 
 

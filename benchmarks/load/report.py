@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.load.figures import truth_ms
+from gameday.scale import RATE_OF_ONE_WORKER, SAFE_SHARE
 
 GIGABYTES_OF_A_CORE = 1769 / 1024  # Lambda gives one vCPU at 1,769 MB (Lambda Developer Guide)
 GIGABYTE_SECOND = 0.0000166667  # dollars, x86, us-east-1
@@ -57,6 +58,10 @@ Ours is the whole worker in its open model: histograms by the second published t
 four times a second whether the run was stopped. It holds a rate when all requests are sent and answered,
 and 99 % of them leave within the 100 ms that a verdict tolerates. The others are as fast as they can be
 over 50 connections.
+
+Over TLS it holds {results["highest_over_tls"]:,.0f} requests a second. A run plans with {RATE_OF_ONE_WORKER * SAFE_SHARE:,.0f} for each worker,
+{highest / (RATE_OF_ONE_WORKER * SAFE_SHARE):.1f} and {results["highest_over_tls"] / (RATE_OF_ONE_WORKER * SAFE_SHARE):.1f} times less: a vCPU of Lambda is slower than a core, a target farther away
+than this one, and each request may be another one ([scale.md](scale.md)).
 
 ## At half of it
 

@@ -8,6 +8,7 @@ from benchmarks.load import __main__ as bench
 from benchmarks.load.figures import quantile_ms, truth_ms
 from benchmarks.load.report import WHOLE_REPETITIONS
 from gameday.observations import Histogram
+from gameday.scale import RATE_OF_ONE_WORKER
 
 RESULTS = json.loads(bench.RESULTS.read_text(encoding="utf-8"))
 whole = pytest.mark.skipif(
@@ -24,6 +25,11 @@ def test_the_document_and_its_figure_are_those_of_the_results() -> None:
 def test_one_core_is_as_fast_as_was_promised() -> None:
     assert RESULTS["highest"] >= 0.5 * RESULTS["closed"]["hey"]
     assert RESULTS["highest"] >= 5 * RESULTS["closed"]["Locust FastHttpUser"]
+
+
+@whole
+def test_a_run_plans_with_less_than_one_core_sends_over_tls() -> None:
+    assert RESULTS["highest_over_tls"] > RATE_OF_ONE_WORKER
 
 
 @whole
