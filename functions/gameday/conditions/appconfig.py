@@ -78,6 +78,12 @@ class FlagCondition(_Profile):
 
     kind: Literal["flag"]
     flag: str = Field(pattern=r"^[a-z][a-zA-Z\d_-]{0,63}$", description="Its key.")
+    variant: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="Which variant of it: needed where it has any.",
+    )
     enabled: bool = Field(default=True, description="Whether the run turns it on or off.")
     attributes: dict[str, str | bool | float | int | tuple[str, ...] | tuple[float, ...]] = Field(
         default_factory=dict,
@@ -87,6 +93,13 @@ class FlagCondition(_Profile):
     )
 
     profile_type = _FLAGS
+
+    @field_validator("variant")
+    @classmethod
+    def _not_of_a_mode(cls, variant: str | None, info: ValidationInfo) -> str | None:
+        if variant and info.data.get("flag") in MODES_1:
+            raise ValueError("a mode of failure-lambda is kept as a flag without variants")
+        return variant
 
     @field_validator("attributes")
     @classmethod
@@ -140,8 +153,27 @@ class FlagCondition(_Profile):
         """
         document = json.loads(stored)
         values = document["values"]
-        flag = {**values.get(self.flag, {}), "enabled": self.enabled, **self._values}
-        return {**document, "values": {**values, self.flag: flag}}
+        changed = self._changed(values.get(self.flag, {}))
+        return {**document, "values": {**values, self.flag: changed}}
+
+    def _changed(self, now: Mapping[str, Any]) -> dict[str, Any]:
+        """The flag's value as the run sets it; of one with variants only the named one differs.
+
+        Format: AppConfig's guide, type reference of AWS.AppConfig.FeatureFlags.
+        """
+        if self.variant is None:
+            return {**now, "enabled": self.enabled, **self._values}
+        variants = [
+            self._of_variant(variant) if variant["name"] == self.variant else variant
+            for variant in now["_variants"]
+        ]
+        return {**now, "_variants": variants}
+
+    def _of_variant(self, now: Mapping[str, Any]) -> dict[str, Any]:
+        changed = {**now, "enabled": self.enabled}
+        if self._values:
+            changed["attributeValues"] = {**now.get("attributeValues", {}), **self._values}
+        return changed
 
     def faults(self, where: str, served: bytes, stored: bytes) -> list[str]:
         """See `_Profile`."""
@@ -152,24 +184,38 @@ class FlagCondition(_Profile):
         if self.flag not in flags:
             return [f"{where} has no flag {self.flag!r} (it has: {', '.join(sorted(flags))})"]
         now = values.get(self.flag, {})
-        if "_variants" in now:
-            return [f"flag {self.flag!r} of {where} has variants, which a run cannot set"]
+        unfit = self._other_variants(now)
+        if unfit:
+            return [f"flag {self.flag!r} of {where} {unfit}"]
         unknown = self.attributes.keys() - flags[self.flag].get("attributes", {}).keys()
         if unknown:
             return [f"flag {self.flag!r} of {where} has no attribute {', '.join(sorted(unknown))}"]
-        unnamed = now.keys() - {"enabled", *self.attributes}
+        # What AppConfig itself writes beside the attributes begins with a line: _createdAt.
+        unnamed = {name for name in now if name[0] != "_"} - {"enabled", *self.attributes}
         if unnamed and self.flag in MODES_1 and self.enabled:
             # A ceiling holds for what the document says: nothing else may count.
             return [
                 f"flag {self.flag!r} of {where} has {', '.join(sorted(unnamed))} stored: name that "
                 "in attributes, too"
             ]
-        if {**now, "enabled": self.enabled, **self._values} == {"enabled": False, **now}:
+        if self._changed(now) in (now, {"enabled": False, **now}):
             return [f"flag {self.flag!r} of {where} is so already: it would change nothing"]
         if self.flag in MODES_1 and self.enabled:
             ours = self.evidence is None
             return resting_faults(where, Format.FAILURE_LAMBDA_1, self.modes, served, ours=ours)
         return []
+
+    def _other_variants(self, now: Mapping[str, Any]) -> str | None:
+        """What the flag has where the document asks for another variant, or for none."""
+        names = [str(variant["name"]) for variant in now.get("_variants", ())]
+        has = f"variants (it has: {', '.join(names)})"
+        if names and self.flag in MODES_1:
+            return f"has {has}: a mode of failure-lambda is kept as a flag without variants"
+        if names and self.variant is None:
+            return f"has {has}: name one of them as variant"
+        if self.variant is not None and self.variant not in names:
+            return f"has no variant {self.variant!r} (it has: {', '.join(names) or 'none'})"
+        return None
 
 
 def _lists(attributes: Mapping[str, Any]) -> dict[str, Any]:
