@@ -19,7 +19,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from gameday.conditions import kind
 from gameday.conditions.failure_lambda import MODES_1, RULES, Configured, Format, resting_faults
-from gameday.conditions.kind import NEVER, Effect, Reach, Standing, by_mode, polls
+from gameday.conditions.kind import NEVER, ON, Effect, Reach, Standing, by_mode, polls
 from gameday.errors import (
     ConditionNotDisabled,
     ConditionNotEnabled,
@@ -91,6 +91,10 @@ class FlagCondition(_Profile):
         validate_default=True,
         description="Values of its attributes; those that are not named stay.",
     )
+    afterwards: Literal["turn_back", "stay_if_passed"] = Field(
+        default="turn_back",
+        description="Whether the flag stays as the run set it where the verdict is PASSED.",
+    )
 
     profile_type = _FLAGS
 
@@ -100,6 +104,13 @@ class FlagCondition(_Profile):
         if variant and info.data.get("flag") in MODES_1:
             raise ValueError("a mode of failure-lambda is kept as a flag without variants")
         return variant
+
+    @field_validator("afterwards")
+    @classmethod
+    def _no_fault_stays(cls, afterwards: str, info: ValidationInfo) -> str:
+        if afterwards == "stay_if_passed" and info.data.get("flag") in MODES_1:
+            raise ValueError("a mode of failure-lambda is a fault, which never stays on")
+        return afterwards
 
     @field_validator("attributes")
     @classmethod
@@ -122,6 +133,27 @@ class FlagCondition(_Profile):
         if self.flag not in MODES_1:
             return Reach()
         return RULES[Format.FAILURE_LAMBDA_1].reach({self.flag: {**self._values, "enabled": True}})
+
+    @property
+    def stays_if_passed(self) -> bool:
+        """See `kind.Condition`."""
+        return self.afterwards == "stay_if_passed"
+
+    def left_on(self, change: Any) -> dict[str, Any]:
+        """See `kind.Condition`; the names are the document's."""
+        names = ("application", "environment", "profile", "flag", "variant")
+        return {name: getattr(self, name) for name in names} | {"deployment": change.deployment}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """See `kind.Condition`."""
+        if not self.stays_if_passed:
+            return ()
+        return (
+            f"if the verdict is PASSED, flag {self.flag!r} stays as the run sets it: its "
+            f"deployment bakes for up to three hours, in which environment {self.environment!r} "
+            "takes no other, and its monitors may still roll it back",
+        )
 
     @property
     def _values(self) -> dict[str, Any]:
@@ -481,6 +513,10 @@ class AppConfig:
         )
 
     # -- undo -----------------------------------------------------------------------------
+
+    def stands(self, target: Target, change: Change) -> bool:
+        """See `kind.Kind`: while it bakes, nobody deploys anything over it."""
+        return change.deployment is not None and self._state(target, change.deployment) == ON
 
     def disable(
         self, target: Target, change: Change | None, run_id: str, notice: Callable[[str], None]
