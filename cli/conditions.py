@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from cli.account import Account
 from gameday import steps
@@ -34,15 +35,24 @@ class Conditions:
             strategy_id="",
         )
 
+    @cached_property
+    def _environment(self) -> Environment:
+        return Environment(self._account.variables(), self._account.session)
+
     def standing(self) -> Iterator[Standing]:
-        """Find every condition that is on."""
+        """Find every condition that is on, and every flag that stays."""
         for application in self._applications or self._account.targets():
             yield from self._appconfig.standing(application)
         if not self._applications:
             yield from self._settings()
 
+    def stays(self, standing: Standing) -> bool:
+        """Whether it is a flag that its run left on since it PASSED: nothing was left behind."""
+        run = None if self._applications else self._environment.runs.find(standing.run_id)
+        return run is not None and run.stays
+
     def _settings(self) -> Iterator[Standing]:
-        environment = Environment(self._account.variables(), self._account.session)
+        environment = self._environment
         for run_id in environment.runs.holding():
             run = environment.runs.get(run_id)
             kind = environment.kind(run.experiment.condition)
@@ -58,12 +68,14 @@ class Conditions:
     def turn_off(self, standing: Standing) -> str:
         """End the run of a condition, with its verdict; say what was done.
 
-        Where there is no stack or no record of the run, only the deployment is undone.
+        Where the flag stays, and where there is no stack or no record of the run, only the
+        deployment is undone.
         """
-        if not self._applications:
-            environment = Environment(self._account.variables(), self._account.session)
-            if environment.runs.find(standing.run_id):
-                steps.end_run(environment, standing.run_id, StopReason.ABORTED, _BY_HAND)
-                return "off; its run was ended and its verdict published"
+        if self.stays(standing):
+            self._appconfig.turn_off(standing)
+            return "off; the verdict of its run is PASSED all the same"
+        if not self._applications and self._environment.runs.find(standing.run_id):
+            steps.end_run(self._environment, standing.run_id, StopReason.ABORTED, _BY_HAND)
+            return "off; its run was ended and its verdict published"
         self._appconfig.turn_off(standing)
         return "off; there is no record of its run"

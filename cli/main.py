@@ -141,18 +141,24 @@ def conditions(
 
     Without --aws it looks into the embedded AWS that `gameday embedded` keeps.
 
+    A flag that its run left on, since it PASSED, is listed and no condition; it is turned back
+    only with --run.
+
     Exit status: 0 when none is on (any more), 1 when some are, 3 when that could not be learnt.
     """
     account = Account(boto3.Session(), stack=stack) if aws else kept_account()
     found = Conditions(account, applications)
     standing = [one for one in found.standing() if run_id in (None, one.run_id)]
+    staying = [one for one in standing if found.stays(one)]
     for one in standing:
-        click.echo(f"on: run {one.run_id}, {one.where} ({one.state})")
-        if off:
+        stays = one in staying
+        what = "stays, by its verdict PASSED" if stays else "on"
+        click.echo(f"{what}: run {one.run_id}, {one.where} ({one.state})")
+        if off and (run_id or not stays):
             click.echo(f"    {found.turn_off(one)}")
-    if not standing:
+    if standing == staying:
         click.echo("No condition is on.")
-    sys.exit(1 if standing and not off else 0)
+    sys.exit(1 if standing != staying and not off else 0)
 
 
 @cli.command()

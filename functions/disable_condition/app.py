@@ -10,4 +10,4 @@ from gameday.observability import Event, step
 @step
 def handler(event: Event, context: Any) -> Any:
     """Undo, and prove it."""
-    return steps.disable_condition(environment, event["run_id"])
+    return steps.disable_condition(environment, event["run_id"], event.get("failure"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -55,6 +56,7 @@ class Findings(_Data):
     `slow_before` and `slow` how many requests took its latency, without and under the condition.
     `silent_workers` is how many of several that generated the load did not report.
     `settled` says whether two readings of the measured windows were the same.
+    `may_stay` says whether the condition stays on where the verdict is PASSED, `stays_on` where.
     """
 
     failure: str | None = None
@@ -75,6 +77,8 @@ class Findings(_Data):
     settled: bool | None = None
     found_when_disabled: str | None = None
     recovery: Recovery | None = None
+    may_stay: bool = False
+    stays_on: Mapping[str, Any] | None = None
 
 
 def decide(findings: Findings) -> Decision:
@@ -108,7 +112,21 @@ def _measured(findings: Findings) -> Decision:
     alone = len(judgements) == 1
     reason = _reasons(judgements) if alone else f"all {len(judgements)} measures hold"
     slow = f"; but it was {recovery.reason}" if recovery and not recovery.recovered else ""
-    return _completed(Verdict.PASSED, reason + slow)
+    return _completed(Verdict.PASSED, reason + slow + _afterwards(findings))
+
+
+def _afterwards(findings: Findings) -> str:
+    if not findings.may_stay:
+        return ""
+    if findings.stays_on is None:
+        return "; but the flag was turned back, for that was not certain while it was on"
+    on = findings.stays_on
+    variant = f"variant {on['variant']!r} of " if on["variant"] else ""
+    return (
+        f"; {variant}flag {on['flag']!r} stays as the run set it, by deployment "
+        f"{on['deployment']} of profile {on['profile']!r} to environment {on['environment']!r} of "
+        f"application {on['application']!r}"
+    )
 
 
 def _reasons(judgements: Sequence[Judgement]) -> str:

@@ -60,6 +60,8 @@ class Run(BaseModel):
     change: Change | None = None
     stop_reason: StopReason | None = None
     watch_token: str | None = None
+    stays: bool = False
+    """Whether its verdict is PASSED and its condition, a flag, is left on for good."""
     facts: Mapping[str, Any] = {}
 
 
@@ -331,16 +333,42 @@ class Runs:
         self._set(run_id, {"watch_token": token})
 
     def stop(self, run_id: str, reason: StopReason) -> Run:
-        """Tell every step of the run to go no further, the first reason stays; return the run."""
-        answer = self._table.update_item(
-            Key={"pk": f"run#{run_id}", "sk": "run"},
-            UpdateExpression="SET stop_reason = if_not_exists(stop_reason, :r)",
-            ConditionExpression="attribute_exists(pk)",
-            ExpressionAttributeValues={":r": reason.value},
-            ReturnValues="ALL_NEW",
-        )
+        """Tell every step of the run to go no further, the first reason stays; return the run.
+
+        One whose condition stays on is over, and is returned as it is.
+        """
+        try:
+            answer = self._table.update_item(
+                Key={"pk": f"run#{run_id}", "sk": "run"},
+                UpdateExpression="SET stop_reason = if_not_exists(stop_reason, :r)",
+                ConditionExpression="attribute_exists(pk) AND attribute_not_exists(stays)",
+                ExpressionAttributeValues={":r": reason.value},
+                ReturnValues="ALL_NEW",
+            )
+        except self._table.meta.client.exceptions.ConditionalCheckFailedException:
+            return self.get(run_id)
         self._signal(run_id, "stop")
         return _run(answer["Attributes"])
+
+    def stay(self, run_id: str, verdict: Mapping[str, Any]) -> bool:
+        """Settle a verdict with which the condition stays on; False: the run was ended before.
+
+        One write, which no undo can come between: whoever stops the run first keeps it from
+        staying, and once it stays nobody can stop it. The record is kept for as long as the
+        condition may be on, which is for ever.
+        """
+        try:
+            self._table.update_item(
+                Key={"pk": f"run#{run_id}", "sk": "run"},
+                UpdateExpression="SET stays = :true, fact_verdict = :verdict REMOVE expires_at",
+                ConditionExpression="attribute_exists(pk) AND attribute_not_exists(stop_reason) "
+                "AND attribute_not_exists(fact_verdict) AND attribute_not_exists(fact_guardrail) "
+                "AND attribute_not_exists(fact_execution_ended)",
+                ExpressionAttributeValues={":true": True, ":verdict": json.dumps(verdict)},
+            )
+        except self._table.meta.client.exceptions.ConditionalCheckFailedException:
+            return self.get(run_id).stays  # the answer to an earlier call may have been lost
+        return True
 
     def stopped(self, run_id: str) -> bool:
         """Whether the run was told to stop."""
@@ -443,6 +471,7 @@ def _run(item: Mapping[str, Any]) -> Run:
         change=kind.change.model_validate_json(change) if change else None,
         stop_reason=item.get("stop_reason"),
         watch_token=item.get("watch_token"),
+        stays="stays" in item,
         facts={
             name.removeprefix("fact_"): json.loads(value)
             for name, value in item.items()

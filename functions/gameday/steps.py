@@ -15,7 +15,7 @@ from typing import Any
 
 from gameday import guardrails, measures, verdict
 from gameday.arrivals import WHOLE, Share
-from gameday.conditions.kind import NEVER
+from gameday.conditions.kind import NEVER, ON
 from gameday.decision import Findings, decide
 from gameday.environment import Environment
 from gameday.errors import (
@@ -28,7 +28,14 @@ from gameday.errors import (
     sentence,
 )
 from gameday.experiment import Experiment, Phase, parse
-from gameday.judge import Judgement, Recovery, all_passed, judge_all, judge_recovery
+from gameday.judge import (
+    Judgement,
+    Recovery,
+    Verdict,
+    all_passed,
+    judge_all,
+    judge_recovery,
+)
 from gameday.observability import logger
 from gameday.observations import LoadReport, Reading, Window
 from gameday.runs import Run, StopReason
@@ -272,9 +279,18 @@ def enable_condition(environment: Environment, run_id: str) -> None:
     logger.info("condition enabled", modes=run.experiment.condition.modes)
 
 
-def evaluate_measures(environment: Environment, run_id: str) -> None:
-    """Judge the measures under the condition, and read the evidence for it."""
-    _look(environment, _added_up(environment, environment.runs.get(run_id), Phase.CONDITION))
+def evaluate_measures(environment: Environment, run_id: str) -> dict[str, Any]:
+    """Judge the measures under the condition, and read the evidence for it.
+
+    Answers whether the condition may stay on: then it is decided on by settled data while it is.
+    """
+    run = _added_up(environment, environment.runs.get(run_id), Phase.CONDITION)
+    _look(environment, run)
+    failed = any(
+        judgement.critical and judgement.verdict is Verdict.FAILED
+        for judgement in judgements_of(environment.runs.get(run_id), "judgements") or ()
+    )
+    return {"may_stay": run.experiment.condition.stays_if_passed and not failed}
 
 
 def _look(environment: Environment, run: Run) -> str:
@@ -331,23 +347,50 @@ def judgements_of(run: Run, name: str) -> tuple[Judgement, ...] | None:
     return tuple(Judgement.model_validate(judgement) for judgement in json.loads(text))
 
 
-def disable_condition(environment: Environment, run_id: str) -> dict[str, Any]:
-    """Undo the run in its own execution: the only way out of it."""
+def disable_condition(
+    environment: Environment, run_id: str, failure: dict[str, str] | None
+) -> dict[str, Any]:
+    """Undo the run in its own execution: the only way out of it.
+
+    Only a flag that may stay, and whose run PASSED, is left on: that is decided and settled here,
+    for what is not settled is undone. It leaves nothing to recover from.
+    """
+    if failure is None:
+        try:
+            _settle_whether_it_stays(environment, environment.runs.get(run_id))
+        except Exception:  # nothing may keep the undo from what follows
+            logger.exception("not settled whether it stays")
     undo(environment, run_id, StopReason.FINISHED)
-    return {"was_on": "enabled_at" in environment.runs.get(run_id).facts}
+    run = environment.runs.get(run_id)
+    return {"was_on": "enabled_at" in run.facts and not run.stays}
+
+
+def _settle_whether_it_stays(environment: Environment, run: Run) -> None:
+    condition = run.experiment.condition
+    if not condition.stays_if_passed or "judgements" not in run.facts or run.change is None:
+        return
+    if not environment.kind(condition).stands(run.target, run.change):
+        return
+    run = _settled(environment, run)
+    findings = _findings(environment, run, None).model_copy(
+        update={"found_when_disabled": ON, "stays_on": condition.left_on(run.change)}
+    )
+    decision = decide(findings)
+    if decision.verdict is Verdict.PASSED:
+        environment.runs.stay(run.run_id, verdict.detail(run, decision, findings))
 
 
 def undo(environment: Environment, run_id: str, reason: StopReason) -> None:
-    """Stop the run, turn its condition off and prove it.
+    """Stop the run, turn its condition off and prove it; but what stays by its verdict stays.
 
     Works from the restore record alone; idempotent, so every road may call it, at once or late.
     The target stays locked until the run is over, verdict included.
     """
     run = environment.runs.stop(run_id, reason)
-    if not _proven_off(run):
+    if not (run.stays or _proven_off(run)):
         _disable(environment, run)
     environment.runs.unguard(run)
-    logger.info("condition off", reason=reason)
+    logger.info("condition stays" if run.stays else "condition off", reason=reason)
 
 
 def _proven_off(run: Run) -> bool:
@@ -394,7 +437,8 @@ def publish_verdict(
     """Decide, keep and publish the verdict, once for each run; then the run is over.
 
     Whoever comes first decides; everybody sends what was decided, unless it was sent. A run whose
-    condition is not proven off is not over: it keeps its target and its deadline.
+    condition is not proven off, and does not stay by the verdict, is not over: it keeps its target
+    and its deadline.
     """
     run = environment.runs.get(run_id)
     event = run.facts.get("verdict")
@@ -412,7 +456,8 @@ def publish_verdict(
     with environment.runs.sending(run_id, "topic") as due:
         if due:
             environment.publisher.to_topic(event)
-    if _undone(environment.runs.get(run_id)):
+    run = environment.runs.get(run_id)
+    if run.stays or _undone(run):
         environment.runs.release(run)
         environment.deadlines.delete(run_id)  # last: until here it would end the run
     logger.info("verdict published", verdict=event["verdict"], status=event["status"])
@@ -455,6 +500,7 @@ def _findings(environment: Environment, run: Run, failure: dict[str, str] | None
         settled=facts.get("settled"),
         found_when_disabled=facts.get("found_when_disabled", NEVER if _undone(run) else None),
         recovery=Recovery.model_validate(facts["recovery"]) if "recovery" in facts else None,
+        may_stay=run.experiment.condition.stays_if_passed,
     )
 
 

@@ -43,6 +43,7 @@ def detail(run: Run, decision: Decision, findings: Findings) -> dict[str, Any]:
             "function": run.experiment.condition.function,
             "enabled_at": _iso(run.facts.get("enabled_at")),
             "disabled_at": _iso(run.facts.get("disabled_at")),
+            "stays_on": findings.stays_on,
         },
         **_measures(findings),
         "evidence": dict(findings.evidence or {}),

@@ -149,12 +149,17 @@ class Gameday:
 
     # -- AppConfig ------------------------------------------------------------------------
 
-    def target(self, resting: Json | None = OFF, application: str | None = None) -> Target:
+    def target(
+        self,
+        resting: Json | None = OFF,
+        application: str | None = None,
+        kind: str = "AWS.Freeform",
+    ) -> Target:
         """Make a profile in an environment of its own, with a resting configuration or none."""
         appconfig, application = self.client("appconfig"), application or self.own_application
         environment = appconfig.create_environment(ApplicationId=application, Name=unique("e"))
         profile = appconfig.create_configuration_profile(
-            ApplicationId=application, Name=unique("p"), LocationUri="hosted"
+            ApplicationId=application, Name=unique("p"), LocationUri="hosted", Type=kind
         )
         target = Target(application, environment["Id"], profile["Id"])
         if resting is not None:
@@ -571,6 +576,25 @@ def guarded_target(token: str) -> Iterator[str]:
             self.end_headers()
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Guarded) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@contextmanager
+def flagged_target(is_on: Callable[[], bool], status: int) -> Iterator[str]:
+    """Serve a target that obeys a flag, which it asks for twice a second: on, it has a status."""
+    asked: dict[str, float] = {"at": 0, "on": False}
+
+    class Flagged(_Answers):
+        def do_GET(self) -> None:
+            if time.monotonic() > asked["at"] + 0.5:
+                asked.update(at=time.monotonic(), on=is_on())
+            self.send_response(status if asked["on"] else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Flagged) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()

@@ -26,6 +26,7 @@ from tests.integration.runs import (
     Target,
     eventually,
     experiment,
+    flagged_target,
     guarded_target,
     sample_experiment,
     unique,
@@ -452,6 +453,59 @@ def forbidden(gameday: Gameday, url: str) -> Changed:
     return _changed(gameday, document, policies)
 
 
+FLAGS: Json = {
+    "version": "1",
+    "flags": {"checkout": {"name": "New checkout"}, "search": {"name": "Search"}},
+    "values": {
+        "checkout": {"enabled": False},
+        "search": {
+            "_variants": [
+                {"name": "beta", "enabled": False, "rule": "(eq $group 'beta')"},
+                {"name": "default", "enabled": False},
+            ]
+        },
+    },
+}
+
+
+def _flagged(gameday: Gameday, name: str, status: int = 200, **condition: Any) -> Seen:
+    """The application's own flag is set, and with the flag `checkout` on it has a status."""
+    target, name = gameday.target(FLAGS, kind="AWS.AppConfig.FeatureFlags"), unique(name)
+    with flagged_target(lambda: gameday.served(target)["checkout"]["enabled"], status) as address:
+        document = experiment(name, target, address)
+        del document["condition"]["configuration"]
+        document["condition"] |= {
+            "kind": "flag",
+            "flag": "checkout",
+            "propagation_seconds": 2,
+            "evidence": {
+                "namespace": "Gameday",
+                "name": "Requests",
+                "dimensions": {"Experiment": name, "Phase": "condition"},
+            },
+            **condition,
+        }
+        seen = _started(gameday, target, document)
+        seen.execution.wait()
+        seen.execution.event()
+    return seen
+
+
+def opened(gameday: Gameday, url: str) -> Seen:
+    """The objective holds behind a flag, which may stay on then."""
+    return _flagged(gameday, "opened", afterwards="stay_if_passed")
+
+
+def not_opened(gameday: Gameday, url: str) -> Seen:
+    """The objective fails behind a flag that might have stayed on."""
+    return _flagged(gameday, "not-opened", 500, afterwards="stay_if_passed")
+
+
+def varied(gameday: Gameday, url: str) -> Seen:
+    """One variant of a flag is turned on, and back."""
+    return _flagged(gameday, "varied", flag="search", variant="beta")
+
+
 ALL: tuple[Callable[[Gameday, str], Any], ...] = (
     passed,  # the longest first
     several,
@@ -465,6 +519,9 @@ ALL: tuple[Callable[[Gameday, str], Any], ...] = (
     interrupted,
     throttled,
     forbidden,
+    opened,
+    not_opened,
+    varied,
     unanswered,
     unsteady,
     unreadable,

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from tests.integration.runs import LATENCY, OFF, Gameday, Target, eventually, experiment, unique
-from tests.integration.stories import command
+from tests.integration.stories import Seen, command, opened
 
 
 def conditions(gameday: Gameday, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -63,3 +63,18 @@ def test_a_condition_of_a_run_is_turned_off_and_its_run_ended(gameday: Gameday, 
     assert execution.verdict()["status"] == "ABORTED"
     eventually(lambda: gameday.lock(target) == {}, 10)
     assert len(execution.events()) == 1
+
+
+def test_a_flag_that_stays_is_no_condition_and_is_turned_back_by_name(
+    gameday: Gameday, url: str
+) -> None:
+    seen: Seen = opened(gameday, url)
+    run_id, baking = seen.execution.run_id, gameday.served(seen.target)
+    listed = conditions(gameday, "--run", run_id)
+    assert listed.returncode == 0, listed.stdout + listed.stderr
+    assert f"stays, by its verdict PASSED: run {run_id}, " in listed.stdout
+    assert gameday.served(seen.target) == baking != seen.resting
+    ended = conditions(gameday, "--run", run_id, "--off")
+    assert ended.returncode == 0, ended.stderr
+    assert "off; the verdict of its run is PASSED all the same" in ended.stdout
+    assert gameday.served(seen.target) == seen.resting

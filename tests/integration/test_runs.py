@@ -19,7 +19,7 @@ from tests.integration.runs import (
 from tests.integration.stories import Changed, Expired, Ran, Seen
 
 SCHEMA = Path(__file__).parents[2] / "events" / "verdict.schema.json"
-STATE_TRANSITIONS = 23
+STATE_TRANSITIONS = 24
 """Of a run in which everything happens once, and Step Functions bills each."""
 
 
@@ -366,6 +366,66 @@ def test_a_run_whose_condition_was_replaced_keeps_nothing(replaced: Seen) -> Non
     assert len(replaced.execution.events()) == 1
 
 
+# --- Its switch is a flag of the application ------------------------------------------------------
+
+
+def test_a_flag_behind_which_the_objective_holds_stays_on(opened: Seen) -> None:
+    assert axes(opened.execution) == ("PASSED", "COMPLETED"), opened.execution.explained()
+    assert opened.resting["checkout"] == {"enabled": False}
+    assert opened.gameday.served(opened.target)["checkout"] == {"enabled": True}
+
+
+def test_the_verdict_says_where_the_flag_stays(opened: Seen) -> None:
+    verdict, target = opened.execution.verdict(), opened.target
+    assert verdict["condition"]["stays_on"] == {
+        "application": target.application,
+        "environment": target.environment,
+        "profile": target.profile,
+        "flag": "checkout",
+        "variant": None,
+        "deployment": 2,
+    }
+    assert "flag 'checkout' stays as the run set it" in verdict["reason"]
+    assert "Confirm recovery" not in opened.execution.entered()
+
+
+def test_a_run_whose_flag_stays_keeps_neither_lock_nor_deadline(opened: Seen) -> None:
+    assert opened.schedules
+    eventually(lambda: opened.gameday.lock(opened.target) == {}, 10)
+    eventually(lambda: opened.gameday.schedules(opened.execution.run_id) == [], 10)
+
+
+def test_while_the_flag_bakes_the_next_run_is_refused(opened: Seen) -> None:
+    document = experiment(unique("next"), opened.target, "http://127.0.0.1/")
+    document["condition"] |= {"kind": "flag", "flag": "search", "variant": "beta"}
+    del document["condition"]["configuration"]
+    refused = opened.gameday.ended(document)
+    assert f"(BAKING, 'gameday run {opened.execution.run_id}')" in refused.cause
+
+
+def test_a_late_undo_leaves_on_what_stays(opened: Seen) -> None:
+    gameday, run_id = opened.gameday, opened.execution.run_id
+    gameday.invoke("RollBackFunction", run_id=run_id, reason="DEADLINE")
+    assert gameday.served(opened.target)["checkout"] == {"enabled": True}
+    assert len(opened.execution.events()) == 1
+
+
+def test_a_flag_behind_which_the_objective_fails_is_turned_back(not_opened: Seen) -> None:
+    run = not_opened.execution
+    assert axes(run) == ("FAILED", "COMPLETED"), run.explained()
+    assert not_opened.served["checkout"] == {"enabled": True}
+    assert not_opened.gameday.served(not_opened.target) == not_opened.resting
+    assert run.verdict()["condition"]["stays_on"] is None
+    assert run.verdict()["recovery"]["recovered"]
+
+
+def test_a_variant_is_turned_on_and_back(varied: Seen) -> None:
+    assert axes(varied.execution) == ("PASSED", "COMPLETED"), varied.execution.explained()
+    beta, default = varied.served["search"]["_variants"]
+    assert (beta["enabled"], default["enabled"]) == (True, False)
+    assert varied.gameday.served(varied.target) == varied.resting
+
+
 # --- It is over -----------------------------------------------------------------------------------
 
 
@@ -451,7 +511,7 @@ def schema() -> Json:
     return dict(json.loads(SCHEMA.read_text()))
 
 
-@pytest.mark.parametrize("story", ["good", "rang", "aborted", "broken", "flat"])
+@pytest.mark.parametrize("story", ["good", "rang", "aborted", "broken", "flat", "opened", "varied"])
 def test_the_event_is_as_its_schema_says(
     story: str, schema: Json, request: pytest.FixtureRequest
 ) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gameday.errors import ConfigurationChanged
-from tests.steps.fakes import DOCUMENT
+from gameday.experiment import Phase
+from tests.steps.fakes import DOCUMENT, STAYING, report
 
 if TYPE_CHECKING:
     from tests.interleavings.caller import Caller
@@ -30,10 +31,11 @@ class Execution:
         waits: tuple[float, float] = (1.0, 1.0),
         told: bool = True,
     ) -> None:
-        condition = DOCUMENT["condition"] | {"environment": environment}
+        document = STAYING if world.staying else DOCUMENT
+        condition = document["condition"] | {"environment": environment}
         self.world, self.run_id, self.arn = world, run_id, f"{MACHINE}{run_id}"
         self.environment = environment
-        self.document = DOCUMENT | {"condition": condition}
+        self.document = document | {"condition": condition}
         self.waits, self.told = waits, told
         self.status, self.state = "RUNNING", "arm"
         self.failure: dict[str, str] | None = None
@@ -124,7 +126,20 @@ class Execution:
     def _window(self) -> bool:
         if self._watch_failed():
             return True
-        return self.world.now >= self._ready_at and self._enter("stand_down")
+        if self.world.now < self._ready_at:
+            return False
+        if not self.world.staying:  # what was measured makes no difference to any other
+            return self._enter("stand_down")
+        loads = {f"{phase}_load": report(phase).model_dump(mode="json") for phase in Phase}
+        self.world.environment.runs.note(self.run_id, **loads)
+        return self._enter("evaluate")
+
+    def _evaluate(self) -> bool:
+        if self._watch_failed():
+            return True
+        if not self._done("evaluate_measures"):
+            return False
+        return self._work_failed() or self._enter("stand_down", self.waits[1])
 
     def _stand_down(self) -> bool:
         if self._watch_failed():
@@ -139,7 +154,7 @@ class Execution:
         return self._enter("disable")
 
     def _disable(self) -> bool:
-        if not self._done("disable_condition"):
+        if not self._done("disable_condition", self.failure):
             return False
         assert self.work
         if not self.work.succeeded:

@@ -15,9 +15,17 @@ if TYPE_CHECKING:
 type Json = dict[str, Any]
 
 
+_OURS = "gameday run "
+
+
 def ours(deployment: Deployment) -> bool:
     """Whether a run made it."""
-    return deployment.description.startswith("gameday run ")
+    return deployment.description.startswith(_OURS)
+
+
+def run_of(deployment: Deployment) -> str:
+    """The run that made it."""
+    return deployment.description.removeprefix(_OURS)
 
 
 class Switch(FakeAppConfig):
@@ -31,6 +39,8 @@ class Switch(FakeAppConfig):
         deployment = self._deployment(asked["EnvironmentId"], asked["DeploymentNumber"])
         if self._world.running and not ours(deployment):
             self._world.violations.append(f"{deployment} of somebody else was stopped")
+        if self._world.running and self._world.stays(deployment):
+            self._world.violations.append(f"{deployment}, which stays, was stopped")
         return super().stop_deployment(**asked)
 
 

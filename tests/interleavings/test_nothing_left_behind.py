@@ -18,12 +18,7 @@ from gameday.experiment import parse
 from tests.interleavings.caller import Caller, Fate
 from tests.interleavings.execution import Execution
 from tests.interleavings.services import ours
-from tests.interleavings.world import (
-    PROFILE,
-    THEIRS,
-    World,
-    a_world,
-)
+from tests.interleavings.world import World, a_world
 from tests.steps.fakes import DOCUMENT
 from tests.unit.fakes import OFF
 
@@ -36,8 +31,8 @@ def _stop(status: str) -> Happening:
     return lambda _, run: run.stop(status)
 
 
-def _deploy(profile: str) -> Happening:
-    return lambda world, run: world.deploy(run.environment, THEIRS, profile)
+def _deploy(profile: str | None = None) -> Happening:
+    return lambda world, run: world.deploy(run.environment, world.theirs, profile or world.profile)
 
 
 def _fail(service: str, seconds: float) -> Happening:
@@ -60,7 +55,7 @@ OFTEN: dict[str, Happening] = {
 SELDOM: dict[str, Happening] = {
     "the execution times out": _stop("TIMED_OUT"),
     "a person stops the deployment": lambda world, run: world.stop_deployment(run.environment),
-    "somebody deploys": _deploy(PROFILE),
+    "somebody deploys": _deploy(),
     "somebody deploys another profile": _deploy("p1"),
     "time passes": lambda world, _: world.pass_time(),
     "a second run is started elsewhere": _start("e2"),
@@ -111,6 +106,7 @@ class Story:
     turns: tuple[Turn, ...]
     waits: tuple[float, float] = (30.0, 30.0)
     told: bool = True
+    staying: bool = False
 
 
 class Teller:
@@ -177,6 +173,7 @@ _STORIES = st.builds(
     turns=st.lists(_TURNS, min_size=2, max_size=7),
     waits=st.tuples(st.sampled_from(_WAITS), st.sampled_from(_WAITS)),
     told=st.sampled_from((True, True, False)),
+    staying=st.sampled_from((False, False, True)),
 )
 
 
@@ -186,14 +183,17 @@ def assert_nothing_left_behind(world: World) -> None:
         assert world.may_exhaust_retries, f"dead letters: {world.dead_letters}"
         world.by_hand()
     for environment, deployments in world.switch.environments.items():
-        theirs = [d for d in deployments if not ours(d) and d.profile == PROFILE]
-        standing = [d.number for d in deployments if ours(d) and d.state not in OFF]
+        theirs = [d for d in deployments if not ours(d) and d.profile == world.profile]
+        on = [d for d in deployments if ours(d) and d.state not in OFF]
+        standing = [d.number for d in on if not world.stays(d)]
         assert not standing, f"deployments {standing} of ours to {environment} are still on"
-        assert world.switch.serve(PROFILE, environment) == theirs[-1].content
+        served = max([*theirs, *on], key=lambda deployment: deployment.number)
+        assert world.switch.serve(world.profile, environment) == served.content
         assert all(d.state == "COMPLETE" for d in theirs), "somebody else's was reverted"
     assert world.schedules == {}, "a deadline was left"
     for run_id, execution in world.executions.items():
         _assert_found_as_it_was(world, run_id)
+        _assert_on_as_the_verdict_says(world, run_id, execution)
         if run_id not in world.dead_letters_of:
             _assert_over(world, run_id)
         _assert_one_verdict(world, run_id, execution)
@@ -212,6 +212,19 @@ def _assert_found_as_it_was(world: World, run_id: str) -> None:
     if "fact_enabled_at" in record and f"gameday run {run_id}" not in world.stopped_by_hand:
         found = record.get("fact_found_when_disabled")
         assert found not in ('"ROLLING_BACK"', '"ROLLED_BACK"'), f"{run_id} found {found}"
+
+
+def _assert_on_as_the_verdict_says(world: World, run_id: str, execution: Execution) -> None:
+    """A flag is on where its verdict says so, but for a person who stopped its deployment."""
+    record = world.record(run_id)
+    verdict = json.loads(record.get("fact_verdict", "null"))
+    says = bool(verdict and verdict["condition"]["stays_on"])
+    assert says == ("stays" in record), f"{run_id}: what stays is not what the verdict says"
+    if says and f"gameday run {run_id}" not in world.stopped_by_hand:
+        deployments = world.switch.environments[execution.environment]
+        assert [d for d in deployments if world.stays(d) and d.state not in OFF], f"{run_id} is off"
+    if verdict and verdict["verdict"] == "PASSED" and not says:
+        assert "the flag was turned back" in verdict["reason"]
 
 
 def _assert_one_verdict(world: World, run_id: str, execution: Execution) -> None:
@@ -233,7 +246,7 @@ def _assert_one_verdict(world: World, run_id: str, execution: Execution) -> None
 
 def happens(story: Story) -> bool:
     """Let a story happen and nothing be left behind; False: the run was over before its end."""
-    with a_world() as world:
+    with a_world(story.staying) as world:
         try:
             told = Teller(world, story).tell()
             assert_nothing_left_behind(world)
@@ -244,10 +257,13 @@ def happens(story: Story) -> bool:
 
 
 @pytest.mark.parametrize("told", [True, False] if _MANY else [True])
+@pytest.mark.parametrize("staying", [False, True])
 @pytest.mark.parametrize("what", [*FATES, *OFTEN, *(SELDOM if _MANY else list(SELDOM)[:3])])
-def test_nothing_is_left_behind_wherever_one_thing_happens(what: str, told: bool) -> None:
+def test_nothing_is_left_behind_wherever_one_thing_happens(
+    what: str, staying: bool, told: bool
+) -> None:
     point = 0
-    while happens(Story((Turn(point, what),), told=told)):
+    while happens(Story((Turn(point, what),), told=told, staying=staying)):
         point += 1
     assert point > 15
 
@@ -353,4 +369,54 @@ def test_guardrails_do_not_concern_a_run_whose_condition_was_replaced(world: Wor
     world.finish(called(world, run, "enable"))
     world.stop_deployment("e1")
     world.switch.deployments[-1].state = "ROLLED_BACK"
-    world.deploy("e1", THEIRS)
+    world.deploy("e1", world.theirs, world.profile)
+
+
+# -- a flag that stays ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def flags() -> Iterator[World]:
+    """As `world`, of runs whose flag stays."""
+    with a_world(staying=True) as a:
+        yield a
+        a.settle()
+        assert_nothing_left_behind(a)
+
+
+def stays(world: World) -> bool:
+    return world.stays(world.switch.deployments[-1])
+
+
+def test_a_flag_stays_where_nothing_happens(flags: World) -> None:
+    flags.execute("run-1")
+    flags.settle()
+    assert stays(flags)
+    assert flags.switch.deployments[-1].state == "BAKING"
+
+
+def test_an_alarm_that_rings_just_before_it_is_settled_turns_the_flag_back(flags: World) -> None:
+    run = flags.execute("run-1")
+    deciding = called(flags, run, "disable")
+    for _ in range(100):
+        if flags.record("run-1").get("fact_settled"):
+            break
+        flags.finish(deciding, calls=1)
+    flags.ring()
+    ringing = flags.arrive(flags.due[0])
+    flags.before(ringing, "get_deployment")
+    flags.finish(deciding)
+    flags.settle()
+    assert not stays(flags)
+    assert json.loads(flags.record("run-1")["fact_verdict"])["status"] == "ROLLED_BACK"
+
+
+def test_a_run_that_dies_when_it_is_settled_has_its_verdict_and_its_flag(flags: World) -> None:
+    run = flags.execute("run-1")
+    deciding = called(flags, run, "disable")
+    while not flags.record("run-1").get("stays"):
+        flags.finish(deciding, calls=1)
+    run.stop("ABORTED")
+    flags.settle()
+    assert stays(flags)
+    assert [send.event["verdict"] for send in flags.sends if send.what == "bus"] == ["PASSED"]

@@ -36,6 +36,7 @@ from tenacity import Retrying, stop_after_attempt, wait_fixed
 from gameday import runs, steps
 from gameday.conditions import appconfig, kind
 from gameday.environment import Environment
+from gameday.experiment import Phase
 from gameday.observability import logger
 from gameday.runs import StopReason
 from tests.house.project import FUNCTIONS, TEMPLATE
@@ -48,6 +49,7 @@ from tests.interleavings.services import (
     Switch,
     Topic,
     ours,
+    run_of,
 )
 from tests.steps.fakes import ALARM, STARTED_AT, CloudWatch, table
 from tests.unit.fakes import IN_PROGRESS, OFF, Deployment
@@ -64,7 +66,17 @@ _ATTEMPTS = 3
 
 RESTING = b'{"latency": {"enabled": false}}'
 THEIRS = b'{"latency": {"enabled": false}, "release": 2}'
-APPLICATION, PROFILE = "a1", "p2"
+FLAGS = b'{"flags": {"checkout": {}}, "values": {"checkout": {"enabled": false}}}'
+THEIR_FLAGS = (
+    b'{"flags": {"checkout": {}}, "values": {"checkout": {"enabled": false, "release": 2}}}'
+)
+APPLICATION, PROFILE, FLAGS_PROFILE = "a1", "p2", "p3"
+_FLAGS = {
+    "Id": FLAGS_PROFILE,
+    "Name": "flags",
+    "Type": "AWS.AppConfig.FeatureFlags",
+    "LocationUri": "hosted",
+}
 _BY_HAND = {"Error": "ABORTED", "Cause": "turned off by hand"}
 _RUNS = "runs"
 
@@ -111,9 +123,16 @@ _MANNERS = {
 
 
 class World:
-    """The services, what runs on them, and the decisions about both."""
+    """The services, what runs on them, and the decisions about both.
 
-    def __init__(self) -> None:
+    `staying`: the condition of its runs is a flag that stays where they PASSED, as they do when
+    nothing happens.
+    """
+
+    def __init__(self, staying: bool = False) -> None:
+        self.staying = staying
+        self.profile = FLAGS_PROFILE if staying else PROFILE
+        self.theirs = THEIR_FLAGS if staying else THEIRS
         self.now = float(STARTED_AT)
         self.back = threading.Lock()
         self.back.acquire()
@@ -136,9 +155,13 @@ class World:
         self.switch = Switch(self)
         self.switch.states_of_next = ["DEPLOYING", "BAKING"]
         self.switch.states_of_stop = ["ROLLING_BACK", "ROLLED_BACK"]
+        self.switch.names["list_configuration_profiles"].append(_FLAGS)
         for environment in self.switch.environments:
-            self.deploy(environment, RESTING)
+            self.deploy(environment, FLAGS if staying else RESTING, self.profile)
         self.alarms = CloudWatch()
+        self.alarms.loaded(Phase.BASELINE, 120)
+        self.alarms.loaded(Phase.CONDITION, 350)
+        self.alarms.invoked(300)
         self.table = table()
         self.environment = self._environment()
 
@@ -242,13 +265,23 @@ class World:
         self.violations.append(f"{run_id} holds a lock and has no deadline")
 
     def _check_deployments(self, environment: str, deployments: list[Deployment]) -> None:
-        """What is on is locked by its run."""
+        """What is on is locked by its run, or stays by its verdict."""
         lock = self.lock(environment)
         holder = lock and lock["run_id"]["S"]
         for deployment in deployments:
             on = ours(deployment) and deployment.state not in OFF
-            if on and deployment.description != f"gameday run {holder}":
+            if on and run_of(deployment) != holder and not self.stays(deployment):
                 self.violations.append(f"{deployment.description!r} is on, held by {holder}")
+
+    def stays(self, deployment: Deployment) -> bool:
+        """Whether the record of its run says that it stays; then the verdict is PASSED."""
+        record = self.record(run_of(deployment)) if ours(deployment) else {}
+        if "stays" not in record:
+            return False
+        verdict = json.loads(record["fact_verdict"])
+        assert verdict["verdict"] == "PASSED"
+        assert verdict["condition"]["stays_on"]["deployment"] == deployment.number
+        return True
 
     def sent(self, what: str, event: Json) -> None:
         """Take a verdict."""
@@ -373,7 +406,7 @@ class World:
         self.deliver({"source": "aws.cloudwatch", "resources": [ALARM], "detail": detail})
         return True
 
-    def deploy(self, environment: str, content: bytes, profile: str = PROFILE) -> bool:
+    def deploy(self, environment: str, content: bytes, profile: str) -> bool:
         """Deploy as somebody else does; AppConfig refuses it while a deployment is in progress."""
         if any(d.state in IN_PROGRESS for d in self.switch.environments[environment]):
             return False
@@ -561,9 +594,9 @@ def _dynamodb(client: Any, operation: str, arguments: Json) -> Json:
 
 
 @contextmanager
-def a_world() -> Iterator[World]:
+def a_world(staying: bool = False) -> Iterator[World]:
     """A world of its own; at its end every caller is dead."""
-    world = World()
+    world = World(staying)
     client, level = world.table.meta.client, logger.log_level
 
     def call(operation: str, arguments: Json) -> Any:

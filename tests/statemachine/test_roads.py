@@ -33,7 +33,9 @@ BASELINE = [
     "Steady?",
 ]
 CONDITION = ["Enable condition", "Who generates load?", "Generate load", "Evaluate measures"]
-DONE = ["Stand watch down"]
+DONE = ["May it stay on?", "Stand watch down"]
+DECIDED = ["May it stay on?", "Let measures settle", "Stand watch down"]
+MAY_STAY, STAYS = {"may_stay": True}, {"was_on": False}
 FINALLY = ["Disable condition"]
 RECOVERY = [
     "Was the condition on?",
@@ -66,6 +68,7 @@ class Functions:
             },
             "WatchGuardrailsFunction": lambda event: self._tokens.put(event["token"]),
             "SnapshotBaselineFunction": lambda event: {"steady": True},
+            "EvaluateMeasuresFunction": lambda event: {"may_stay": False},
             "StandWatchDownFunction": lambda event: answer_watch(self.token()),
             "DisableConditionFunction": lambda event: {"was_on": True},
             "PublishVerdictFunction": self._publish,
@@ -128,7 +131,17 @@ ROADS: Mapping[str, tuple[dict[str, Function], list[str], str | None]] = {
             "SnapshotBaseline": lambda event: {"steady": False},
             "DisableCondition": lambda event: {"was_on": False},
         },
-        [*BASELINE, *DONE, *FINALLY, "Was the condition on?", *VERDICT, *GREEN],
+        [*BASELINE, *DONE[1:], *FINALLY, "Was the condition on?", *VERDICT, *GREEN],
+        None,
+    ),
+    "flag stays": (
+        {"EvaluateMeasures": lambda event: MAY_STAY, "DisableCondition": lambda event: STAYS},
+        [*BASELINE, *CONDITION, *DECIDED, *FINALLY, "Was the condition on?", *VERDICT, *GREEN],
+        None,
+    ),
+    "flag might have stayed": (
+        {"EvaluateMeasures": lambda event: MAY_STAY},
+        [*BASELINE, *CONDITION, *DECIDED, *FINALLY, *RECOVERY, *VERDICT, *GREEN],
         None,
     ),
     "baseline load fails": (
@@ -255,6 +268,19 @@ def test_the_verdict_of_a_broken_run_is_given_the_failure(functions: Functions) 
 def test_the_output_of_a_run_is_its_verdict(functions: Functions) -> None:
     execution = functions.run()
     assert execution.output == {"status": "COMPLETED", "reason": "all measures hold"}
+
+
+def test_the_finally_is_told_of_the_failure_for_only_what_went_well_may_stay(
+    functions: Functions,
+) -> None:
+    functions.run(StandWatchDown=fails(RuntimeError("no answer")))
+    (event,) = functions.events["DisableConditionFunction"]
+    assert event["failure"]["Error"] == "RuntimeError"
+
+
+def test_the_finally_of_a_run_that_went_well_is_told_of_none(functions: Functions) -> None:
+    functions.run()
+    assert functions.events["DisableConditionFunction"] == [{"run_id": "run-1", "failure": None}]
 
 
 def test_a_red_run_ends_with_the_reason_of_its_verdict(functions: Functions) -> None:

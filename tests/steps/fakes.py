@@ -62,6 +62,19 @@ DOCUMENT: dict[str, Any] = {
     "guardrails": ["errors"],
 }
 
+STAYING: dict[str, Any] = DOCUMENT | {
+    "condition": {
+        "kind": "flag",
+        "application": "shop",
+        "environment": "production",
+        "profile": "flags",
+        "flag": "checkout",
+        "function": "purchase",
+        "afterwards": "stay_if_passed",
+    }
+}
+"""An experiment whose flag stays on where it passes."""
+
 
 def table() -> Any:
     """An empty table of runs."""
@@ -106,6 +119,7 @@ class Switch:
         self.expires_at = 0.0
         self.refusal: RunRefused | None = None
         self.failure: Exception | None = None
+        self.unreadable: Exception | None = None
 
     def examine(self, condition: object) -> Target:
         if self.refusal:
@@ -140,6 +154,11 @@ class Switch:
             raise self.failure
         if change:
             self.state = "REVERTED"
+
+    def stands(self, target: Target, change: Change) -> bool:
+        if self.unreadable:
+            raise self.unreadable
+        return self.state == "BAKING"
 
 
 class Deadlines:
@@ -247,6 +266,10 @@ class CloudWatch:
         """Hold what the injector counted: by default in the minute of the condition."""
         self.values["Injected", "latency"] = {int(at): [count]}
 
+    def invoked(self, count: float) -> None:
+        """Hold how often Lambda invoked the function in the minute of the condition."""
+        self.values["Invocations", "purchase"] = {STARTED_AT + 60: [count]}
+
     def describe_alarms(self, **_: object) -> dict[str, Any]:
         alarm = {"AlarmName": "errors", "AlarmArn": ALARM, "StateValue": self.alarm}
         return {"MetricAlarms": [alarm], "CompositeAlarms": []}
@@ -324,9 +347,15 @@ class FakeEnvironment:
         """The run as the table has it."""
         return self.runs.get(RUN)
 
-    def arm(self, run_id: str = RUN, started_at: float = STARTED_AT, **load: Any) -> None:
+    def arm(
+        self,
+        run_id: str = RUN,
+        started_at: float = STARTED_AT,
+        document: dict[str, Any] = DOCUMENT,
+        **load: Any,
+    ) -> None:
         """Arm a run as the step does; its load may be another one."""
-        experiment = parse(DOCUMENT | {"load": DOCUMENT["load"] | load})
+        experiment = parse(document | {"load": document["load"] | load})
         self.runs.arm(
             Run(
                 run_id=run_id,

@@ -276,6 +276,9 @@ class FakeAppConfig:
     def create_hosted_configuration_version(self, *, Content: bytes, **_: str) -> Json:
         return {"VersionNumber": self._version(Content)}
 
+    def get_hosted_configuration_version(self, *, VersionNumber: int, **_: Any) -> Json:
+        return {"Content": io.BytesIO(self.versions[VersionNumber])}
+
     def delete_hosted_configuration_version(self, *, VersionNumber: int, **_: Any) -> None:
         if self.versions.pop(VersionNumber, None) is None:
             raise self.exceptions.ResourceNotFoundException

@@ -103,7 +103,8 @@ def test_a_run_of_which_a_piece_is_empty_never_passes(empty: Findings) -> None:
 def test_every_piece_of_the_findings_is_one_without_which_no_run_passes() -> None:
     ending = {"failure", "failure_cause", "blamed", "replaced", "aborted", "recovery"}
     what_is_seen = {"effects", "slow_before", "slow", "silent_workers"}
-    known = {*PIECES, "found_when_disabled", *ending, *what_is_seen}
+    what_is_told = {"may_stay", "stays_on"}
+    known = {*PIECES, "found_when_disabled", *ending, *what_is_seen, *what_is_told}
     assert set(Findings.model_fields) == known
 
 
@@ -445,3 +446,36 @@ def test_only_the_findings_of_a_good_run_pass(found: Findings) -> None:
 def test_the_observations_of_the_fakes_are_those_of_the_smallest_experiment() -> None:
     (measure,) = experiment().measures
     assert observed().values.keys() == measure.queries.keys()
+
+
+STAYS_ON = {
+    "application": "shop",
+    "environment": "production",
+    "profile": "flags",
+    "flag": "checkout",
+    "variant": None,
+    "deployment": 7,
+}
+
+
+def test_a_passed_run_says_where_its_flag_stays() -> None:
+    decision = decide(findings(may_stay=True, stays_on=STAYS_ON))
+    assert decision.reason.endswith(
+        "; flag 'checkout' stays as the run set it, by deployment 7 of profile 'flags' to "
+        "environment 'production' of application 'shop'"
+    )
+
+
+def test_a_passed_run_names_the_variant_that_stays() -> None:
+    decision = decide(findings(may_stay=True, stays_on=STAYS_ON | {"variant": "beta"}))
+    assert "; variant 'beta' of flag 'checkout' stays" in decision.reason
+
+
+def test_a_passed_run_whose_flag_was_turned_back_says_so() -> None:
+    assert "the flag was turned back" in decide(findings(may_stay=True)).reason
+
+
+def test_what_did_not_pass_says_nothing_of_staying() -> None:
+    decision = decide(findings(2000, may_stay=True, stays_on=STAYS_ON))
+    assert decision.verdict is Verdict.FAILED
+    assert "stays" not in decision.reason

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from gameday.conditions import KINDS
 from gameday.decision import Findings, Status, decide
 from gameday.errors import InvalidExperiment
 from gameday.experiment import Experiment, parse, resolve
@@ -328,6 +329,30 @@ def test_an_editor_sees_what_the_schema_can_tell(name: str) -> None:
 
 def test_the_verdicts_schema_has_every_failure() -> None:
     assert list(SCHEMA["$defs"]["load"]["properties"]["errors"]["properties"]) == list(Failure)
+
+
+def test_the_verdicts_schema_has_every_kind_of_condition() -> None:
+    condition = SCHEMA["$defs"]["detail"]["properties"]["condition"]
+    assert condition["properties"]["kind"]["enum"] == list(KINDS)
+
+
+STAYS_ON = {
+    "application": "shop",
+    "environment": "production",
+    "profile": "flags",
+    "flag": "checkout",
+    "variant": None,
+    "deployment": 7,
+}
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_flag_stays_only_where_the_verdict_is_passed(verdict: Verdict) -> None:
+    found = findings(may_stay=True, stays_on=STAYS_ON)
+    made = event(found)
+    made["detail"]["condition"] |= {"kind": "flag", "modes": ["checkout"]}
+    made["detail"] |= {"verdict": verdict, "evidence": {"checkout": 300}, "seen": {}}
+    assert VERDICT.is_valid(made) == (verdict is Verdict.PASSED)
 
 
 @pytest.mark.parametrize("schema", ["verdict", "experiment"])

@@ -13,6 +13,15 @@ from gameday.experiment import parse
 from tests.unit.fakes import smallest
 from tests.unit.inprocess import client
 
+VARIANTS: list[dict[str, Any]] = [
+    {
+        "name": "beta testers",
+        "enabled": False,
+        "rule": "(eq $group 'beta')",
+        "attributeValues": {"engine": "new", "pages": 3},
+    },
+    {"name": "default", "enabled": True, "attributeValues": {"engine": "old", "pages": 9}},
+]
 STORED: dict[str, Any] = {
     "version": "1",
     "flags": {
@@ -21,12 +30,14 @@ STORED: dict[str, Any] = {
             "name": "Latency",
             "attributes": {"percentage": {}, "min_latency": {}, "max_latency": {}},
         },
-        "varied": {"name": "Varied"},
+        "search": {"name": "Search", "attributes": {"engine": {}, "pages": {}}},
+        "exception": {"name": "Exception"},
     },
     "values": {
         "checkout": {"enabled": False, "limit": 3, "theme": "old"},
         "latency": {"enabled": False, "percentage": 100, "min_latency": 0, "max_latency": 0},
-        "varied": {"_variants": []},
+        "search": {"_variants": VARIANTS},
+        "exception": {"enabled": False, "_variants": [{"name": "default", "enabled": False}]},
     },
 }
 CHECKOUT: dict[str, Any] = {
@@ -37,6 +48,8 @@ CHECKOUT: dict[str, Any] = {
     "flag": "checkout",
     "function": "shop",
 }
+SEARCH = CHECKOUT | {"flag": "search", "variant": "beta testers"}
+OLD_ENGINE = {"engine": "old", "pages": 3}
 LATENCY = CHECKOUT | {
     "flag": "latency",
     "attributes": {"percentage": 50, "min_latency": 100, "max_latency": 400},
@@ -144,6 +157,34 @@ def test_a_flag_may_be_turned_off() -> None:
     assert shop.served()["checkout"]["enabled"] is False
 
 
+def test_a_variant_is_turned_on_and_what_was_there_is_restored(shop: Shop) -> None:
+    before = shop.served()
+    target, change = enable(shop, SEARCH)
+    tested, default = shop.served()["search"]["_variants"]
+    assert (tested["enabled"], default) == (True, VARIANTS[1])
+    shop.kind.disable(target, change, "run-1", lambda _: None)
+    assert shop.served() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "differs"),
+    [
+        ({}, {"enabled": True}),
+        (
+            {"attributes": {"pages": 5}},
+            {"enabled": True, "attributeValues": {"engine": "new", "pages": 5}},
+        ),
+        ({"enabled": False, "attributes": {"engine": "old"}}, {"attributeValues": OLD_ENGINE}),
+    ],
+)
+def test_of_a_flag_with_variants_only_the_named_one_differs(
+    shop: Shop, changes: dict[str, Any], differs: dict[str, Any]
+) -> None:
+    _, change = enable(shop, SEARCH | changes)
+    search = {"_variants": [VARIANTS[0] | differs, VARIANTS[1]]}
+    assert shop.version(change) == STORED | {"values": STORED["values"] | {"search": search}}
+
+
 def test_a_mode_of_failure_lambda_may_be_a_flag(shop: Shop) -> None:
     enable(shop, LATENCY)
     assert shop.served()["latency"] == {
@@ -157,8 +198,25 @@ def test_a_mode_of_failure_lambda_may_be_a_flag(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"flag": "nothing"}, "has no flag 'nothing' (it has: checkout, latency, varied)"),
-        ({"flag": "varied"}, "has variants"),
+        (
+            {"flag": "nothing"},
+            "has no flag 'nothing' (it has: checkout, exception, latency, search)",
+        ),
+        (
+            {"flag": "search"},
+            "has variants (it has: beta testers, default): name one of them as variant",
+        ),
+        (
+            {"flag": "search", "variant": "gamma"},
+            "has no variant 'gamma' (it has: beta testers, default)",
+        ),
+        (
+            {"variant": "default"},
+            "flag 'checkout' of profile 'flags' in environment 'production' "
+            "has no variant 'default' (it has: none)",
+        ),
+        ({"flag": "search", "variant": "default"}, "is so already"),
+        ({"flag": "exception"}, "is kept as a flag without variants"),
         ({"attributes": {"unknown": 1}}, "has no attribute unknown"),
         ({"enabled": False}, "is so already"),
         (
@@ -218,6 +276,16 @@ def test_what_failure_lambda_would_drop_is_refused(attributes: dict[str, Any], f
     with pytest.raises(InvalidExperiment) as refused:
         condition(LATENCY | {"attributes": LATENCY["attributes"] | attributes})
     assert field in {fault.field for fault in refused.value.faults}
+
+
+def test_a_mode_of_failure_lambda_has_no_variants() -> None:
+    with pytest.raises(InvalidExperiment, match=r"condition\.variant: .* without variants"):
+        condition(LATENCY | {"variant": "default"})
+
+
+def test_what_appconfig_writes_beside_the_attributes_of_a_mode_need_not_be_named() -> None:
+    latency = STORED["values"]["latency"] | {"_createdAt": "2026-11-23T00:00:00Z"}
+    enable(Shop(stored=STORED | {"values": {"latency": latency}}), LATENCY)
 
 
 def test_a_mode_of_failure_lambda_names_what_it_needs() -> None:

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from gameday.conditions import kind
 from gameday.conditions.failure_lambda import MODES_1, RULES, Configured, Format, resting_faults
-from gameday.conditions.kind import NEVER, Effect, Reach, Standing, by_mode, polls
+from gameday.conditions.kind import NEVER, ON, Effect, Reach, Standing, by_mode, polls
 from gameday.errors import (
     ConditionNotDisabled,
     ConditionNotEnabled,
@@ -78,6 +78,12 @@ class FlagCondition(_Profile):
 
     kind: Literal["flag"]
     flag: str = Field(pattern=r"^[a-z][a-zA-Z\d_-]{0,63}$", description="Its key.")
+    variant: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="Which variant of it: needed where it has any.",
+    )
     enabled: bool = Field(default=True, description="Whether the run turns it on or off.")
     attributes: dict[str, str | bool | float | int | tuple[str, ...] | tuple[float, ...]] = Field(
         default_factory=dict,
@@ -85,8 +91,26 @@ class FlagCondition(_Profile):
         validate_default=True,
         description="Values of its attributes; those that are not named stay.",
     )
+    afterwards: Literal["turn_back", "stay_if_passed"] = Field(
+        default="turn_back",
+        description="Whether the flag stays as the run set it where the verdict is PASSED.",
+    )
 
     profile_type = _FLAGS
+
+    @field_validator("variant")
+    @classmethod
+    def _not_of_a_mode(cls, variant: str | None, info: ValidationInfo) -> str | None:
+        if variant and info.data.get("flag") in MODES_1:
+            raise ValueError("a mode of failure-lambda is kept as a flag without variants")
+        return variant
+
+    @field_validator("afterwards")
+    @classmethod
+    def _no_fault_stays(cls, afterwards: str, info: ValidationInfo) -> str:
+        if afterwards == "stay_if_passed" and info.data.get("flag") in MODES_1:
+            raise ValueError("a mode of failure-lambda is a fault, which never stays on")
+        return afterwards
 
     @field_validator("attributes")
     @classmethod
@@ -109,6 +133,27 @@ class FlagCondition(_Profile):
         if self.flag not in MODES_1:
             return Reach()
         return RULES[Format.FAILURE_LAMBDA_1].reach({self.flag: {**self._values, "enabled": True}})
+
+    @property
+    def stays_if_passed(self) -> bool:
+        """See `kind.Condition`."""
+        return self.afterwards == "stay_if_passed"
+
+    def left_on(self, change: Any) -> dict[str, Any]:
+        """See `kind.Condition`; the names are the document's."""
+        names = ("application", "environment", "profile", "flag", "variant")
+        return {name: getattr(self, name) for name in names} | {"deployment": change.deployment}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """See `kind.Condition`."""
+        if not self.stays_if_passed:
+            return ()
+        return (
+            f"if the verdict is PASSED, flag {self.flag!r} stays as the run sets it: its "
+            f"deployment bakes for up to three hours, in which environment {self.environment!r} "
+            "takes no other, and its monitors may still roll it back",
+        )
 
     @property
     def _values(self) -> dict[str, Any]:
@@ -140,8 +185,27 @@ class FlagCondition(_Profile):
         """
         document = json.loads(stored)
         values = document["values"]
-        flag = {**values.get(self.flag, {}), "enabled": self.enabled, **self._values}
-        return {**document, "values": {**values, self.flag: flag}}
+        changed = self._changed(values.get(self.flag, {}))
+        return {**document, "values": {**values, self.flag: changed}}
+
+    def _changed(self, now: Mapping[str, Any]) -> dict[str, Any]:
+        """The flag's value as the run sets it; of one with variants only the named one differs.
+
+        Format: AppConfig's guide, type reference of AWS.AppConfig.FeatureFlags.
+        """
+        if self.variant is None:
+            return {**now, "enabled": self.enabled, **self._values}
+        variants = [
+            self._of_variant(variant) if variant["name"] == self.variant else variant
+            for variant in now["_variants"]
+        ]
+        return {**now, "_variants": variants}
+
+    def _of_variant(self, now: Mapping[str, Any]) -> dict[str, Any]:
+        changed = {**now, "enabled": self.enabled}
+        if self._values:
+            changed["attributeValues"] = {**now.get("attributeValues", {}), **self._values}
+        return changed
 
     def faults(self, where: str, served: bytes, stored: bytes) -> list[str]:
         """See `_Profile`."""
@@ -152,24 +216,38 @@ class FlagCondition(_Profile):
         if self.flag not in flags:
             return [f"{where} has no flag {self.flag!r} (it has: {', '.join(sorted(flags))})"]
         now = values.get(self.flag, {})
-        if "_variants" in now:
-            return [f"flag {self.flag!r} of {where} has variants, which a run cannot set"]
+        unfit = self._other_variants(now)
+        if unfit:
+            return [f"flag {self.flag!r} of {where} {unfit}"]
         unknown = self.attributes.keys() - flags[self.flag].get("attributes", {}).keys()
         if unknown:
             return [f"flag {self.flag!r} of {where} has no attribute {', '.join(sorted(unknown))}"]
-        unnamed = now.keys() - {"enabled", *self.attributes}
+        # What AppConfig itself writes beside the attributes begins with a line: _createdAt.
+        unnamed = {name for name in now if name[0] != "_"} - {"enabled", *self.attributes}
         if unnamed and self.flag in MODES_1 and self.enabled:
             # A ceiling holds for what the document says: nothing else may count.
             return [
                 f"flag {self.flag!r} of {where} has {', '.join(sorted(unnamed))} stored: name that "
                 "in attributes, too"
             ]
-        if {**now, "enabled": self.enabled, **self._values} == {"enabled": False, **now}:
+        if self._changed(now) in (now, {"enabled": False, **now}):
             return [f"flag {self.flag!r} of {where} is so already: it would change nothing"]
         if self.flag in MODES_1 and self.enabled:
             ours = self.evidence is None
             return resting_faults(where, Format.FAILURE_LAMBDA_1, self.modes, served, ours=ours)
         return []
+
+    def _other_variants(self, now: Mapping[str, Any]) -> str | None:
+        """What the flag has where the document asks for another variant, or for none."""
+        names = [str(variant["name"]) for variant in now.get("_variants", ())]
+        has = f"variants (it has: {', '.join(names)})"
+        if names and self.flag in MODES_1:
+            return f"has {has}: a mode of failure-lambda is kept as a flag without variants"
+        if names and self.variant is None:
+            return f"has {has}: name one of them as variant"
+        if self.variant is not None and self.variant not in names:
+            return f"has no variant {self.variant!r} (it has: {', '.join(names) or 'none'})"
+        return None
 
 
 def _lists(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -435,6 +513,10 @@ class AppConfig:
         )
 
     # -- undo -----------------------------------------------------------------------------
+
+    def stands(self, target: Target, change: Change) -> bool:
+        """See `kind.Kind`: while it bakes, nobody deploys anything over it."""
+        return change.deployment is not None and self._state(target, change.deployment) == ON
 
     def disable(
         self, target: Target, change: Change | None, run_id: str, notice: Callable[[str], None]

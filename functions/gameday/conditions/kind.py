@@ -77,6 +77,15 @@ class Condition(Model):
         return Reach()
 
     @property
+    def stays_if_passed(self) -> bool:
+        """Whether it is left on where the verdict is PASSED: never a fault, but a flag may be."""
+        return False
+
+    def left_on(self, change: Any) -> dict[str, Any]:
+        """Where one that stays is found, and what made it so, for the verdict."""
+        raise NotImplementedError
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What a person should know before it is turned on."""
         return ()
@@ -187,6 +196,10 @@ class Kind(Protocol):
             ConditionNotEnabled: it was not on in time.
             ConfigurationChanged: somebody else changed the target since the run was armed.
         """
+        ...
+
+    def stands(self, target: Any, change: Any) -> bool:
+        """Whether the condition is on now, as the run turned it on."""
         ...
 
     def disable(

@@ -79,7 +79,7 @@ class Setting(ABC):
         """What to do where the stack's parameters do not name the target."""
 
     def stands(self, target: Any, change: Any) -> bool:
-        """Whether the setting still has the run's value."""
+        """See `kind.Kind`: the setting still has the run's value."""
         return bool(self.read(target) == change.value)
 
     def enable(
