@@ -81,17 +81,15 @@ class Search:
         self._parts.append(part)
         for mode, effect in self.condition.effects.items():
             look = _look(effect)
-            if look and self._slice_shows(effect, look, self._parts):
+            parts = _newest(self._parts, effect)
+            if look and parts and self._shows(effect, look, parts):
                 self.found.setdefault(mode, "load")
 
-    def _slice_shows(
+    def _shows(
         self, effect: Effect, look: Callable[[LoadReport], float], parts: Sequence[LoadReport]
     ) -> bool:
-        whole = _newest(parts, effect)
-        if whole is None:
-            return False
-        sent = whole.offered
-        seen = beyond(look(self.before), self.before.offered, look(whole), sent)
+        count, sent = sum(map(look, parts)), _offered(parts)
+        seen = beyond(look(self.before), self.before.offered, count, sent)
         return not far_less(seen, sent, effect)
 
     def counted(self, by_second: Mapping[str, Mapping[int, float]]) -> None:
@@ -99,8 +97,10 @@ class Search:
         for mode, counts in by_second.items():
             effect = self.condition.effects[mode]
             for end in range(1, len(self._parts) + 1):
-                whole = _newest(self._parts[:end], effect)
-                if whole and not far_less(_within(whole, counts), whole.offered, effect):
+                parts = _newest(self._parts[:end], effect)
+                # Each part by itself: a burst is of no more requests than there were.
+                count = sum(min(_within(part, counts), part.offered) for part in parts)
+                if parts and not far_less(count, _offered(parts), effect):
                     self.found.setdefault(mode, "metric")
 
 
@@ -113,13 +113,19 @@ def _look(effect: Effect) -> Callable[[LoadReport], float] | None:
     return None
 
 
-def _newest(parts: Sequence[LoadReport], effect: Effect) -> LoadReport | None:
-    """The last parts, as one: so many that no evidence at all would be noticed; None if too few."""
+def _newest(parts: Sequence[LoadReport], effect: Effect) -> Sequence[LoadReport]:
+    """The last parts, so many that no evidence at all would be noticed; none if they are too few."""
+    seconds = sent = 0
     for start in reversed(range(len(parts))):
-        whole = LoadReport.merged(parts[start:])
-        if whole.window.seconds >= LEAST_SECONDS and far_less(0, whole.offered, effect):
-            return whole
-    return None
+        seconds += parts[start].window.seconds
+        sent += parts[start].offered
+        if seconds >= LEAST_SECONDS and far_less(0, sent, effect):
+            return parts[start:]
+    return ()
+
+
+def _offered(parts: Sequence[LoadReport]) -> int:
+    return sum(part.offered for part in parts)
 
 
 def _within(report: LoadReport, counts: Mapping[int, float]) -> float:

@@ -30,7 +30,8 @@ class Execution:
         waits: tuple[float, float] = (1.0, 1.0),
         told: bool = True,
     ) -> None:
-        condition = DOCUMENT["condition"] | {"environment": environment}
+        # No load is sent here, so nothing is awaited by one.
+        condition = DOCUMENT["condition"] | {"environment": environment, "propagation_seconds": 0}
         self.world, self.run_id, self.arn = world, run_id, f"{MACHINE}{run_id}"
         self.environment = environment
         self.document = DOCUMENT | {"condition": condition}
@@ -118,6 +119,13 @@ class Execution:
         if self._watch_failed():
             return True
         if not self._done("enable_condition"):
+            return False
+        return self._work_failed() or self._enter("await")
+
+    def _await(self) -> bool:
+        if self._watch_failed():
+            return True
+        if not self._done("await_evidence"):
             return False
         return self._work_failed() or self._enter("window", self.waits[1])
 

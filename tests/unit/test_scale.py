@@ -151,8 +151,16 @@ def test_nothing_waits_for_the_head_start_of_one_worker() -> None:
 
 
 def test_the_requests_of_a_run_are_bounded_by_the_plan() -> None:
-    windows, warm_ups, minutes = 60 + 60 + 120, 10 + 60, 3 * 60
+    windows, warm_ups, minutes = 60 + 60 + 120, 2 * 10 + 60, 3 * 60
     assert experiment().plan.most_requests == 5 * (windows + warm_ups + minutes)
+
+
+def test_of_several_workers_one_awaits_evidence() -> None:
+    def most(propagation: int) -> int:
+        changes = {"load__rate_per_second": 8000, "condition__propagation_seconds": propagation}
+        return experiment(**changes).plan.most_requests
+
+    assert most(60) - most(0) == 60 * 4000
 
 
 def test_each_phase_has_its_own_workers() -> None:
