@@ -402,7 +402,11 @@ RUNS = [
     "facts",
     [
         {},
-        {"enabled_at": 1_800_000_000.5, "disabled_at": 1_800_000_060.0},
+        {
+            "enabled_at": 1_800_000_000.5,
+            "seen_on_at": 1_800_000_010.25,
+            "disabled_at": 1_800_000_060.0,
+        },
         {"recovery": RECOVERED.model_dump()},
         {"recovery": STILL_MISSED.model_dump()},
     ],

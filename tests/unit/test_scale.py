@@ -156,11 +156,12 @@ def test_the_requests_of_a_run_are_bounded_by_the_plan() -> None:
 
 
 def test_of_several_workers_one_awaits_evidence() -> None:
-    def most(propagation: int) -> int:
-        changes = {"load__rate_per_second": 8000, "condition__propagation_seconds": propagation}
-        return experiment(**changes).plan.most_requests
-
-    assert most(60) - most(0) == 60 * 4000
+    none, a_minute = (
+        experiment(load__rate_per_second=8000, condition__propagation_seconds=seconds).plan
+        for seconds in (0, 60)
+    )
+    more = a_minute.most_requests - none.most_requests
+    assert more == 60 * 8000 / none.condition_workers.at_once
 
 
 def test_each_phase_has_its_own_workers() -> None:
