@@ -114,7 +114,7 @@ def _look(effect: Effect) -> Callable[[LoadReport], float] | None:
 
 
 def _newest(parts: Sequence[LoadReport], effect: Effect) -> Sequence[LoadReport]:
-    """The last parts, so many that no evidence at all would be noticed; none if they are too few."""
+    """The last parts, so many that no evidence would be noticed; none if there are too few."""
     seconds = sent = 0
     for start in reversed(range(len(parts))):
         seconds += parts[start].window.seconds

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 _IN_PROGRESS = {"VALIDATING", "DEPLOYING", "BAKING", "ROLLING_BACK"}
 _SERVED = {"BAKING", "COMPLETE"}
 _ENDED_OFF = {"ROLLED_BACK", "REVERTED"}
-type _Minutes = Literal[1, 2, 5, 10]
-RAMPS: tuple[int, ...] = get_args(_Minutes.__value__)
+_Minutes = Literal[1, 2, 5, 10]
+RAMPS: tuple[int, ...] = get_args(_Minutes)
 """The minutes that a ramp may take; each has a deployment strategy of its own in the stack."""
 
 _FREEFORM, _FLAGS = "AWS.Freeform", "AWS.AppConfig.FeatureFlags"
@@ -467,8 +467,9 @@ class AppConfig:
         Idempotent, and harmless when nothing was enabled. `notice` is told the state in which the
         deployment is found, before anything is stopped: `BAKING` in a run that went well,
         `DEPLOYING` and how far it had come while it grows, `ROLLED_BACK` when somebody else (a
-        person, a monitor) turned it off before, `NEVER` when it was never started. The version that the run made is deleted, so that an enabling that
-        is still under way somewhere has nothing to deploy.
+        person, a monitor) turned it off before, `NEVER` when it was never started. The version
+        that the run made is deleted, so that an enabling that is still under way somewhere has
+        nothing to deploy.
 
         Raises:
             ConfigurationChanged: somebody else deployed over it; nothing was touched.
