@@ -194,11 +194,12 @@ def _not_valid(findings: Findings) -> Decision | None:
 
 def _doubts_of_condition(findings: Findings) -> Iterator[str]:
     """Why what was measured may not have been under the condition."""
-    if findings.found_when_disabled != "BAKING":
-        yield (
-            "the condition was off before its time: its deployment was "
-            f"{findings.found_when_disabled or 'unknown'} when it was to be disabled"
+    found = findings.found_when_disabled or "unknown"
+    if found != "BAKING":
+        what = (
+            "had not grown to its end" if found.startswith(GROWING) else "was off before its time"
         )
+        yield f"the condition {what}: its deployment was {found} when it was to be disabled"
     if not findings.evidence:
         yield "nothing shows that the condition took effect: its evidence was not read"
     for mode, counted in (findings.evidence or {}).items():

@@ -35,7 +35,7 @@ TALK = (
     "concurrency-and-throttling",
     "purchase-latency",
 )
-EXPERIMENTS = (*TALK, "smallest", "every-measure")
+EXPERIMENTS = (*TALK, "smallest", "every-measure", "purchase-ramp")
 # The file, the field that its experiment gets wrong, and what the fault says of it.
 BROKEN = [
     ("field-missing", "objective", "Field required"),
