@@ -760,12 +760,13 @@ def test_a_deployment_grows_and_who_has_it_keeps_it_until_it_is_stopped(aws: Emb
         strategy = control.create_deployment_strategy(
             Name=name(), DeploymentDurationInMinutes=minutes, GrowthFactor=20 if minutes else 100
         )["Id"]
-        return control.start_deployment(
+        started = control.start_deployment(
             ConfigurationProfileId=profile,
             ConfigurationVersion=str(version),
             DeploymentStrategyId=strategy,
             **where,
-        )["DeploymentNumber"]
+        )
+        return int(started["DeploymentNumber"])
 
     deploy(b"old", 0)
     tokens = [
@@ -787,10 +788,9 @@ def test_a_deployment_grows_and_who_has_it_keeps_it_until_it_is_stopped(aws: Emb
 
     number = deploy(b"new", 1)
     assert poll() == set()
-    first = eventually(poll, 20)
+    first = eventually(poll)
     assert len(first) < len(tokens) / 2
-    more = eventually(lambda: (now := poll()) > first and now, 30)
-    assert more > first
+    eventually(lambda: poll() > first)
     growing = control.get_deployment(DeploymentNumber=number, **where)
     assert (growing["State"], growing["PercentageComplete"]) == ("DEPLOYING", 40)
     control.stop_deployment(DeploymentNumber=number, AllowRevert=True, **where)
