@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from gameday import statistics
-from gameday.conditions.kind import Effect
+from gameday.conditions.kind import GROWING, Effect
+from gameday.evidence import beyond, far_less, of_status
 from gameday.judge import LARGEST_COUNT_ERROR, Judgement, Recovery, Verdict, all_passed
 from gameday.observations import LoadReport
 
@@ -16,12 +16,6 @@ LARGEST_LOAD_ERROR = 0.05
 
 LARGEST_SCHEDULE_ERROR_MS = 100.0
 """So late 95 % of the requests may leave; a latency counts from when one was due."""
-
-LEAST_EVIDENCE = 0.9
-"""Of what a mode's percentage promises, this part must be possible."""
-
-_SURE = 0.99
-"""The confidence with which evidence is counted: doubting a good run is the smaller fault."""
 
 _TOLD_AT_MOST = 3
 
@@ -157,10 +151,12 @@ def _rang(findings: Findings) -> Decision | None:
         proof = "the condition had taken effect"
     else:
         proof = "nothing shows that it took effect"
+    found = findings.found_when_disabled or ""
+    growing = f"; its deployment was {found}" if found.startswith(GROWING) else ""
     return Decision(
         verdict=Verdict.FAILED if seen and findings.blamed else Verdict.INCONCLUSIVE,
         status=Status.ROLLED_BACK,
-        reason=f"{findings.failure_cause}; {proof}",
+        reason=f"{findings.failure_cause}; {proof}{growing}",
     )
 
 
@@ -216,11 +212,12 @@ def _not_valid(findings: Findings) -> Decision | None:
 
 def _doubts_of_condition(findings: Findings) -> Iterator[str]:
     """Why what was measured may not have been under the condition."""
-    if findings.found_when_disabled != "BAKING":
-        yield (
-            "the condition was off before its time: its deployment was "
-            f"{findings.found_when_disabled or 'unknown'} when it was to be disabled"
+    found = findings.found_when_disabled or "unknown"
+    if found != "BAKING":
+        what = (
+            "had not grown to its end" if found.startswith(GROWING) else "was off before its time"
         )
+        yield f"the condition {what}: its deployment was {found} when it was to be disabled"
     if not findings.evidence:
         yield "nothing shows that the condition took effect: its evidence was not read"
     for mode, counted in (findings.evidence or {}).items():
@@ -231,19 +228,11 @@ def _doubts_of_condition(findings: Findings) -> Iterator[str]:
             yield (
                 f"nothing shows that {mode} took effect: the injector counted no injection{looked}"
             )
-        elif findings.load and _far_less(max(counted or 0, seen or 0), findings.load, effect):
+        elif findings.load and far_less(max(counted or 0, seen or 0), findings.load.sent, effect):
             yield (
                 f"{mode} took effect on no more than {max(counted or 0, seen or 0):g} of "
                 f"{findings.load.sent} requests, and {100 * (effect.share or 0):g} % were promised"
             )
-
-
-def _far_less(count: float, load: LoadReport, effect: Effect) -> bool:
-    """Whether so few injections are too few for the promise, by chance or not."""
-    if effect.share is None or not load.sent:
-        return False
-    possible = statistics.share_interval(min(count, load.sent), load.sent, _SURE).high
-    return possible < LEAST_EVIDENCE * effect.share
 
 
 def seen_by_load(mode: str, findings: Findings) -> float | None:
@@ -255,26 +244,12 @@ def seen_by_load(mode: str, findings: Findings) -> float | None:
     if effect is None or load is None or before is None:
         return None
     if effect.statuses:
-        counts = [_of_status(report, effect.statuses) for report in (before, load)]
-        return _more_than_before(counts[0], before, counts[1], load)
+        count_before, count = (of_status(report, effect) for report in (before, load))
+        return beyond(count_before, before.offered, count, load.offered)
     slow_before, slow = findings.slow_before.get(mode), findings.slow.get(mode)
     if effect.floor_ms and slow_before is not None and slow is not None:
-        return _more_than_before(slow_before, before, slow, load)
+        return beyond(slow_before, before.offered, slow, load.offered)
     return None
-
-
-def _of_status(report: LoadReport, statuses: Sequence[int]) -> int:
-    return sum(count for status, count in report.by_status.items() if int(status) in statuses)
-
-
-def _more_than_before(
-    count_before: float, before: LoadReport, count: float, load: LoadReport
-) -> float:
-    shares = [
-        statistics.share_interval(min(n, report.offered), report.offered, _SURE)
-        for n, report in ((count_before, before), (count, load))
-    ]
-    return count if shares[1].low > shares[0].high else 0.0
 
 
 def _doubts_of_load(findings: Findings) -> Iterator[str]:

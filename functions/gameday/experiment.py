@@ -24,7 +24,7 @@ from gameday.kinds import CLOUDWATCH_METRIC, LOAD_METRIC, NUMBER, CloudWatchMetr
 from gameday.scale import MOST_WORKERS, Workers, workers, workers_for
 from gameday.secrets import REFERENCE as SECRET
 
-MAXIMUM_RUN_SECONDS = 10_200
+MAXIMUM_RUN_SECONDS = 10_620
 """No plan is longer, by the limits below; the machine's timeout and AppConfig's bake exceed it, and
 all three stay below the 3 hours for which CloudWatch keeps what is finer than a minute."""
 
@@ -282,7 +282,9 @@ class Plan(Model):
     baseline_requests: int
     condition_requests: int
     most_requests: int = Field(description="No run sends more, warm-ups and all phases together.")
-    condition_warm_up_seconds: int
+    evidence_seconds: int = Field(
+        description="So long after enabling, evidence of the condition is no longer waited for."
+    )
     baseline_workers: Workers
     condition_workers: Workers
     recovery_workers: Workers
@@ -381,13 +383,13 @@ class Experiment(Model):
     def plan(self) -> Plan:
         """The plan of one run: how long the condition, the work and the whole of it may take."""
         windows, load = self.windows, self.load
-        warm_up = max(load.warm_up_seconds, self.condition.propagation_seconds)
+        evidence = self.condition.ramp_seconds + self.condition.propagation_seconds
         at_once = workers_for(load.peak_per_second, _latency_ms(load, self.condition))
         baseline, condition, recovery = (
             workers(at_once, warm_up_seconds, window_seconds)
             for warm_up_seconds, window_seconds in (
                 (load.warm_up_seconds, windows.baseline_seconds),
-                (warm_up, windows.condition_seconds),
+                (load.warm_up_seconds, windows.condition_seconds),
                 (0, windows.recovery_seconds),
             )
         )
@@ -401,8 +403,9 @@ class Experiment(Model):
         )
         lease = (
             _SERVING_SECONDS
+            + evidence
             + condition.head_start_seconds
-            + warm_up
+            + load.warm_up_seconds
             + _MINUTE_SECONDS
             + windows.condition_seconds
             + _MARGIN_SECONDS
@@ -415,7 +418,8 @@ class Experiment(Model):
             + windows.settle_seconds
             + 2 * _MARGIN_SECONDS  # to disable and to publish, each with retries
         )
-        warming_up = load.warm_up_seconds + warm_up + 3 * _MINUTE_SECONDS
+        # Evidence takes one worker.
+        warming_up = 2 * load.warm_up_seconds + evidence / at_once + 3 * _MINUTE_SECONDS
         most_requests = math.ceil(warming_up * load.rate_per_second) + sum(
             load.arrivals(seconds).count
             for seconds in (
@@ -428,7 +432,7 @@ class Experiment(Model):
             baseline_requests=load.arrivals(windows.baseline_seconds).count,
             condition_requests=load.arrivals(windows.condition_seconds).count,
             most_requests=most_requests,
-            condition_warm_up_seconds=warm_up,
+            evidence_seconds=evidence,
             baseline_workers=baseline,
             condition_workers=condition,
             recovery_workers=recovery,

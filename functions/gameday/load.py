@@ -102,7 +102,6 @@ def generate_load(
     Raises:
         MetricsNotPublished: when CloudWatch did not take the metrics; the load had its time.
     """
-    sys.setswitchinterval(_SWITCH_SECONDS)
     started_at = time.time() if share.start_at is None else share.start_at
     earliest = started_at + warm_up_seconds
     schedule = _Schedule(
@@ -112,15 +111,68 @@ def generate_load(
         started_at=started_at,
         window_start=window_start(earliest, window_seconds) if one_period else math.ceil(earliest),
     )
-    calls = Calls(load, f"Gameday/{VERSION} (run {run_id})", account)
     dimensions = {"Experiment": experiment, "Phase": phase.value}
-    with (
-        _Publishing(partial(_publish, cloudwatch, dimensions)) as publishing,
-        _Watch(stopped) as watch,
-    ):
+    publish = partial(_publish, cloudwatch, dimensions)
+    seen, told = _work(load, schedule, publish, stopped, account)
+    return seen.report(phase, stopped=told)
+
+
+def warm_up(
+    load: Load,
+    *,
+    seconds: int,
+    stopped: Callable[[], bool],
+    see: Callable[[LoadReport], None],
+    run_id: str,
+    share: Share = WHOLE,
+    account: Account | None = None,
+) -> None:
+    """Load the target at the rate of the window's start, and publish nothing.
+
+    Args:
+        load: what to send, and how often.
+        seconds: how long, unless it is stopped.
+        stopped: as in `generate_load`.
+        see: is given every two seconds, in a thread beside the load, a report of the requests that
+            ended since; their schedule errors are not in it. Its first error is raised at the end.
+        run_id: for the target's access log, in the User-Agent.
+        share: this worker's part.
+        account: for requests that are signed, and functions that are invoked.
+    """
+    constant = load.model_copy(update={"to_per_second": None, "then_per_second": ()})
+    now = time.time()
+    schedule = _Schedule(
+        arrivals=constant.arrivals(seconds),
+        share=share,
+        seed=run_id,
+        started_at=now,
+        window_start=math.ceil(now),
+    )
+
+    until = schedule.window_start
+
+    def hand_over(counts: Mapping[int, _Counts]) -> None:
+        nonlocal until
+        since, until = until, max([until, *(second + 1 for second in counts)])
+        see(_part(Window(start=since, end=until), counts))
+
+    _work(load, schedule, hand_over, stopped, account)
+
+
+def _work(
+    load: Load,
+    schedule: "_Schedule",
+    publish: Callable[[Mapping[int, "_Counts"]], None],
+    stopped: Callable[[], bool],
+    account: Account | None,
+) -> tuple["_Seen", bool]:
+    """Send what the schedule says; what was seen, and whether it was stopped."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    calls = Calls(load, f"Gameday/{VERSION} (run {schedule.seed})", account)
+    with _Publishing(publish) as publishing, _Watch(stopped) as watch:
         worker = _Worker(schedule, calls, load.timeout_seconds, publishing, watch)
         worker.run()
-    return worker.seen.report(phase, stopped=watch.told)
+    return worker.seen, watch.told
 
 
 @dataclass(frozen=True)
@@ -207,10 +259,14 @@ class _Seen:
             self._by_second.setdefault(second, _Counts())
         self._next_second = max(self._next_second, before)
         taken = {s: self._by_second.pop(s) for s in sorted(self._by_second) if s < before}
+        self.add(taken)
+        return taken
+
+    def add(self, taken: Mapping[int, _Counts]) -> None:
+        """Add what was taken to what will be reported."""
         for counts in taken.values():
             self._latencies.update(rounded_up(counts.latencies))
             self._outcomes.update(counts.outcomes)
-        return taken
 
     def report(self, phase: Phase, *, stopped: bool) -> LoadReport:
         """What was taken, as a report."""
@@ -234,6 +290,14 @@ class _Seen:
             schedule_errors=Histogram.of(self._schedule_errors),
             stopped=stopped,
         )
+
+
+def _part(window: Window, counts: Mapping[int, _Counts]) -> LoadReport:
+    """What was handed over at once, as a report: every request of it has ended."""
+    seen = _Seen(window)
+    seen.offered = sum(each.ended for each in counts.values())
+    seen.add(counts)
+    return seen.report(Phase.CONDITION, stopped=False)
 
 
 class _Worker:

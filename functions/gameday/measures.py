@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,21 @@ def read_evidence(
     keys = _ask_evidence(request, experiment, 60)
     answer = request.send(cloudwatch)
     return {mode: answer.one(key) for mode, key in keys.items()}
+
+
+def read_evidence_by_second(
+    experiment: Experiment, modes: Sequence[str], window: Window, cloudwatch: CloudWatchClient
+) -> dict[str, Mapping[int, float]]:
+    """Read how often the injector says that it injected in each second, of these modes.
+
+    Raises:
+        MeasureNotRead: CloudWatch answered with an error.
+    """
+    request = _Request(experiment.name, Phase.CONDITION, window.start, window.end)
+    proofs = experiment.condition.proofs
+    keys = {mode: request.metric(proofs[mode], "Sum", 1) for mode in modes}
+    answer = request.send(cloudwatch)
+    return {mode: answer.points[key] for mode, key in keys.items()}
 
 
 def _ask_evidence(request: _Request, experiment: Experiment, period: int) -> dict[str, str]:

@@ -85,6 +85,10 @@ class Histogram(_Data):
         text = json.dumps(sorted(self.counts.items()), separators=(",", ":"))
         return base64.b64encode(zlib.compress(text.encode())).decode()
 
+    def at_least(self, milliseconds: float) -> int:
+        """How many took at least this long."""
+        return sum(n for tenths, n in self.counts.items() if tenths >= 10 * milliseconds)
+
     @property
     def quantiles(self) -> Quantiles | None:
         """None of nothing."""

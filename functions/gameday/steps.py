@@ -6,7 +6,7 @@ import json
 import math
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -15,10 +15,11 @@ from typing import Any
 
 from gameday import guardrails, measures, verdict
 from gameday.arrivals import WHOLE, Share
-from gameday.conditions.kind import NEVER, ON
+from gameday.conditions.kind import NEVER, ON, polls
 from gameday.decision import Findings, decide
 from gameday.environment import Environment
 from gameday.errors import (
+    ConditionNotEnabled,
     ConfigurationChanged,
     DeadlinePassed,
     GuardrailRang,
@@ -27,6 +28,7 @@ from gameday.errors import (
     WatchNotStanding,
     sentence,
 )
+from gameday.evidence import Search
 from gameday.experiment import Experiment, Phase, parse
 from gameday.judge import (
     Judgement,
@@ -47,6 +49,9 @@ DEADLINE_PASSED = {
     "Error": DeadlinePassed.__name__,
     "Cause": "the run was not over by its deadline",
 }
+
+_GROWTH_LIMIT_SECONDS = 45.0
+"""So much later than a ramp should be over it may be, within what a lease allows for serving."""
 
 _SETTLING_SECONDS = (0, 10, 20)
 """The waits before each further reading: Confirm recovery has a minute in all."""
@@ -183,7 +188,7 @@ def _generated(environment: Environment, run: Run, phase: Phase, share: Share) -
     seconds = _window_seconds(run, phase)
     warm_up, stopped = {
         Phase.BASELINE: (experiment.load.warm_up_seconds, runs.stopped),
-        Phase.CONDITION: (experiment.plan.condition_warm_up_seconds, runs.stopped),
+        Phase.CONDITION: (experiment.load.warm_up_seconds, runs.stopped),
         # By then the run has been told to go no further, and only its end stops the load.
         Phase.RECOVERY: (0, runs.ended),
     }[phase]
@@ -277,6 +282,93 @@ def enable_condition(environment: Environment, run_id: str) -> None:
     )
     environment.runs.note(run_id, enabled_at=time.time())
     logger.info("condition enabled", modes=run.experiment.condition.modes)
+
+
+def await_evidence(environment: Environment, run_id: str) -> None:
+    """Load the target until evidence shows that the condition is on as promised, or time is up.
+
+    Instances learn of it only when they are invoked. Where no evidence can tell, the time that they
+    may take is all that can be waited for; whether there was too little is the verdict's to say.
+
+    Raises:
+        ConditionNotEnabled: it did not grow to its end, or was turned off while it did.
+    """
+    # Imported here: only who generates load needs an HTTP client.
+    from gameday import load
+
+    run, runs = environment.runs.get(run_id), environment.runs
+    experiment, seen = run.experiment, _Seen(environment, run)
+    until = run.facts["enabled_at"] + experiment.plan.evidence_seconds
+    if time.time() < until and "seen_on_at" not in run.facts:
+        load.warm_up(
+            environment.secrets.resolved(experiment.load),
+            seconds=math.ceil(until - time.time()),
+            stopped=lambda: seen.enough or time.time() >= until or runs.stopped(run_id),
+            see=seen.see,
+            run_id=run_id,
+            share=Share(index=0, workers=experiment.plan.condition_workers.at_once),
+            account=environment.account if experiment.load.is_signed else None,
+        )
+    if runs.stopped(run_id):
+        return
+    seen.await_growth()
+    if seen.search.is_over:
+        runs.note(run_id, seen_on_at=time.time(), seen_on_by=seen.search.found)
+    logger.info("evidence awaited", found=seen.search.found)
+
+
+class _Seen:
+    """What is seen of a condition while its target is loaded, from a thread beside the load."""
+
+    def __init__(self, environment: Environment, run: Run) -> None:
+        self._environment, self._run = environment, run
+        self._kind = environment.kind(run.experiment.condition)
+        self._grown = 0.0 if run.experiment.condition.ramp_seconds else 100.0
+        self._is_off = False
+        before = LoadReport.model_validate(run.facts["baseline_load"])
+        self.search = Search(run.experiment.condition, before)
+
+    @property
+    def enough(self) -> bool:
+        """Whether nothing more needs to be seen."""
+        return self._is_off or self.search.is_over
+
+    def see(self, part: LoadReport) -> None:
+        """Take what the load saw since the last time; evidence counts once all are given it."""
+        if not self._has_grown():
+            return
+        self.search.saw(part)
+        if modes := self.search.counted_modes:
+            try:
+                self.search.counted(self._counted(modes, part.window.end))
+            except (
+                Exception
+            ):  # it is looked for again, and the verdict says if there was too little
+                logger.exception("evidence not read")
+
+    def _counted(self, modes: Sequence[str], until: int) -> Mapping[str, Mapping[int, float]]:
+        window = Window(start=int(self._run.facts["enabled_at"]), end=until)
+        cloudwatch = self._environment.cloudwatch
+        return measures.read_evidence_by_second(self._run.experiment, modes, window, cloudwatch)
+
+    def _has_grown(self) -> bool:
+        if self._grown < 100:
+            try:
+                self._grown = self._kind.grown(self._run.target, self._run.change)
+            except ConditionNotEnabled:
+                self._is_off = True
+                if not self._environment.runs.stopped(self._run.run_id):
+                    raise
+        return self._grown >= 100
+
+    def await_growth(self) -> None:
+        """Wait until the condition has grown to its end, if its load was over before."""
+        for _ in polls(_GROWTH_LIMIT_SECONDS):
+            if self._has_grown() or self._is_off:
+                return
+        raise ConditionNotEnabled(
+            f"the condition had grown to {self._grown:g} % when its ramp should have been over"
+        )
 
 
 def evaluate_measures(environment: Environment, run_id: str) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def detail(run: Run, decision: Decision, findings: Findings) -> dict[str, Any]:
             "modes": list(run.experiment.condition.modes),
             "function": run.experiment.condition.function,
             "enabled_at": _iso(run.facts.get("enabled_at")),
+            "seen_on_at": _iso(run.facts.get("seen_on_at")),
             "disabled_at": _iso(run.facts.get("disabled_at")),
             "stays_on": findings.stays_on,
         },

@@ -93,6 +93,7 @@ PURE = (
     "arrivals",
     "decision",
     "errors",
+    "evidence",
     "experiment",
     "feasibility",
     "judge",

@@ -565,6 +565,71 @@ def quick_target() -> Iterator[str]:
         server.shutdown()
 
 
+class Clients:
+    """Clients of a profile that take turns to answer requests, each as its configuration says.
+
+    `seen` is how many of them were given the condition, each time that changed.
+    """
+
+    def __init__(self, gameday: Gameday, target: Target, count: int) -> None:
+        self._data = gameday.client("appconfigdata")
+        self._tokens = [
+            self._data.start_configuration_session(
+                ApplicationIdentifier=target.application,
+                EnvironmentIdentifier=target.environment,
+                ConfigurationProfileIdentifier=target.profile,
+            )["InitialConfigurationToken"]
+            for _ in range(count)
+        ]
+        self._configurations: list[Json] = [{} for _ in range(count)]
+        self._turn = 0
+        self.seen = [0]
+        self.address = ""
+        self.over = threading.Event()
+
+    def poll(self) -> None:
+        """Ask for each client's configuration again and again."""
+        while not self.over.wait(0.5):
+            for index, token in enumerate(self._tokens):
+                answer = self._data.get_latest_configuration(ConfigurationToken=token)
+                self._tokens[index] = answer["NextPollConfigurationToken"]
+                if content := answer["Configuration"].read():
+                    self._configurations[index] = json.loads(content)
+            on = sum(map(_is_slow, self._configurations))
+            if on != self.seen[-1]:
+                self.seen.append(on)
+
+    def obey(self) -> None:
+        """Be as slow as the client whose turn it is."""
+        self._turn = (self._turn + 1) % len(self._configurations)
+        configuration = self._configurations[self._turn]
+        if _is_slow(configuration):
+            time.sleep(configuration["latency"]["min_latency"] / 1000)
+
+
+def _is_slow(configuration: Json) -> bool:
+    return bool(configuration.get("latency", {}).get("enabled"))
+
+
+@contextmanager
+def obedient_target(gameday: Gameday, target: Target) -> Iterator[Clients]:
+    """Serve a target of twenty instances, each a client of the profile."""
+    clients = Clients(gameday, target, 20)
+
+    class Obedient(_Answers):
+        def do_GET(self) -> None:
+            clients.obey()
+            super().do_GET()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Obedient) as server:
+        clients.address = f"http://127.0.0.1:{server.server_port}/"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=clients.poll, daemon=True).start()
+        yield clients
+        clients.over.set()
+        server.shutdown()
+
+
 @contextmanager
 def guarded_target(token: str) -> Iterator[str]:
     """Serve a target that answers only to those whose header has the token."""

@@ -20,6 +20,7 @@ from tests.integration.runs import (
     LIMIT_SECONDS,
     OFF,
     TWO_WORKERS,
+    Clients,
     Execution,
     Gameday,
     Json,
@@ -28,6 +29,7 @@ from tests.integration.runs import (
     experiment,
     flagged_target,
     guarded_target,
+    obedient_target,
     sample_experiment,
     unique,
 )
@@ -52,9 +54,11 @@ class Seen:
         return self.execution.gameday
 
 
-def _look(execution: Execution, target: Target, resting: Json) -> Seen:
+def _look(
+    execution: Execution, target: Target, resting: Json, state: str = "Who generates load?"
+) -> Seen:
     """Look at what is there while the condition is on."""
-    execution.wait_for("Who generates load?")
+    execution.wait_for(state)
     gameday = execution.gameday
     return Seen(
         execution=execution,
@@ -335,6 +339,43 @@ def overdue(gameday: Gameday, url: str) -> Seen:
     return seen
 
 
+def _ramp(gameday: Gameday, target: Target, clients: Clients, **changes: Any) -> Json:
+    """Return an experiment whose condition grows for a minute."""
+    return experiment(
+        unique("ramp"),
+        target,
+        clients.address,
+        condition={"ramp_minutes": 1, "propagation_seconds": 15},
+        load={"rate_per_second": 8},
+        **changes,
+    )
+
+
+def ramped(gameday: Gameday, url: str) -> tuple[Seen, list[int]]:
+    """A condition grows to its end; how many of twenty clients had it, from step to step."""
+    target = gameday.target()
+    with obedient_target(gameday, target) as clients:
+        resting = gameday.served(target)
+        execution = gameday.start(_ramp(gameday, target, clients))
+        seen = _look(execution, target, resting)
+        execution.wait()
+        execution.event()
+    return seen, clients.seen
+
+
+def rang_in_a_ramp(gameday: Gameday, url: str) -> tuple[Seen, list[int]]:
+    """A guardrail rings when some of twenty clients have the condition."""
+    target, guardrail = gameday.target(), gameday.alarm()
+    with obedient_target(gameday, target) as clients:
+        resting = gameday.served(target)
+        execution = gameday.start(_ramp(gameday, target, clients, guardrails=[guardrail]))
+        seen = _look(execution, target, resting, "Await evidence")
+        eventually(lambda: clients.seen[-1])
+        seen = _told(replace(seen, guardrail=guardrail), lambda: gameday.ring(guardrail))
+        eventually(lambda: clients.seen[-1] == 0)
+    return seen, clients.seen
+
+
 SECRET = "hush-4711"
 
 
@@ -508,9 +549,11 @@ def varied(gameday: Gameday, url: str) -> Seen:
 
 ALL: tuple[Callable[[Gameday, str], Any], ...] = (
     passed,  # the longest first
+    ramped,
     several,
     several_stopped,
     rang,
+    rang_in_a_ramp,
     failed,
     rang_without_evidence,
     aborted,

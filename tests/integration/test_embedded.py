@@ -741,6 +741,63 @@ def test_a_version_that_does_not_exist_is_not_deployed(aws: EmbeddedAws) -> None
     )
 
 
+def test_a_deployment_grows_and_who_has_it_keeps_it_until_it_is_stopped(aws: EmbeddedAws) -> None:
+    control, clients = aws.client("appconfig"), aws.client("appconfigdata")
+    application = control.create_application(Name=name())["Id"]
+    environment = control.create_environment(ApplicationId=application, Name=name())["Id"]
+    profile = control.create_configuration_profile(
+        ApplicationId=application, Name=name(), LocationUri="hosted"
+    )["Id"]
+    where = {"ApplicationId": application, "EnvironmentId": environment}
+
+    def deploy(content: bytes, minutes: int) -> int:
+        version = control.create_hosted_configuration_version(
+            ApplicationId=application,
+            ConfigurationProfileId=profile,
+            Content=content,
+            ContentType="text/plain",
+        )["VersionNumber"]
+        strategy = control.create_deployment_strategy(
+            Name=name(), DeploymentDurationInMinutes=minutes, GrowthFactor=20 if minutes else 100
+        )["Id"]
+        started = control.start_deployment(
+            ConfigurationProfileId=profile,
+            ConfigurationVersion=str(version),
+            DeploymentStrategyId=strategy,
+            **where,
+        )
+        return int(started["DeploymentNumber"])
+
+    deploy(b"old", 0)
+    tokens = [
+        clients.start_configuration_session(
+            ApplicationIdentifier=application,
+            EnvironmentIdentifier=environment,
+            ConfigurationProfileIdentifier=profile,
+        )["InitialConfigurationToken"]
+        for _ in range(40)
+    ]
+    served = [b""] * len(tokens)
+
+    def poll() -> set[int]:
+        for index, token in enumerate(tokens):
+            answer = clients.get_latest_configuration(ConfigurationToken=token)
+            tokens[index] = answer["NextPollConfigurationToken"]
+            served[index] = answer["Configuration"].read() or served[index]
+        return {index for index, content in enumerate(served) if content == b"new"}
+
+    number = deploy(b"new", 1)
+    assert poll() == set()
+    eventually(poll)
+    first = poll()  # a step may have come in the middle of a round
+    assert len(first) < len(tokens) / 2
+    eventually(lambda: poll() > first)
+    growing = control.get_deployment(DeploymentNumber=number, **where)
+    assert (growing["State"], growing["PercentageComplete"]) == ("DEPLOYING", 40)
+    control.stop_deployment(DeploymentNumber=number, AllowRevert=True, **where)
+    assert poll() == set()
+
+
 def test_deployments_are_listed_newest_first_and_by_the_page(aws: EmbeddedAws) -> None:
     appconfig = aws.client("appconfig")
     application = appconfig.create_application(Name=name())["Id"]

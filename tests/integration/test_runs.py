@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import jsonschema
@@ -221,6 +222,50 @@ def test_afterwards_the_guardrail_protects_no_run(
     seen: Seen = request.getfixturevalue(story)
     arn = seen.gameday.guardrail_arn(seen.guardrail)
     assert seen.gameday.item(f"guardrail#{arn}", seen.execution.run_id) == {}
+
+
+# --- It grows -------------------------------------------------------------------------------------
+
+
+def test_a_condition_grows_from_some_clients_to_all_and_is_taken_from_all(
+    ramped: tuple[Seen, list[int]],
+) -> None:
+    _, clients = ramped
+    steps = clients[: clients.index(20) + 1]
+    assert steps == sorted(steps)
+    assert len(steps) > 3, "none, some, more, all"
+    assert clients[-1] == 0
+
+
+def test_the_window_begins_when_all_clients_are_seen_to_have_it(
+    ramped: tuple[Seen, list[int]],
+) -> None:
+    execution = ramped[0].execution
+    verdict = execution.verdict()
+    enabled_at, seen_on_at = (
+        datetime.fromisoformat(verdict["condition"][name]) for name in ("enabled_at", "seen_on_at")
+    )
+    assert timedelta(seconds=59) < seen_on_at - enabled_at < timedelta(seconds=75)
+    assert verdict["seen"]["latency"] == verdict["load"]["offered"]
+    assert axes(execution) == ("PASSED", "COMPLETED"), execution.explained()
+
+
+def test_a_guardrail_that_rings_takes_a_growing_condition_from_those_who_have_it(
+    rang_in_a_ramp: tuple[Seen, list[int]],
+) -> None:
+    seen, clients = rang_in_a_ramp
+    assert 0 < max(clients) < 20
+    assert clients[-1] == 0
+    assert seen.gameday.served(seen.target) == seen.resting
+
+
+def test_the_verdict_says_how_far_a_condition_had_grown(
+    rang_in_a_ramp: tuple[Seen, list[int]],
+) -> None:
+    execution = rang_in_a_ramp[0].execution
+    assert execution.verdict()["status"] == "ROLLED_BACK"
+    assert re.search(r"its deployment was DEPLOYING \([2468]0 %\)", execution.verdict()["reason"])
+    assert "Who generates load?" not in execution.entered()
 
 
 # --- It fails -------------------------------------------------------------------------------------

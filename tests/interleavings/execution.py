@@ -32,7 +32,8 @@ class Execution:
         told: bool = True,
     ) -> None:
         document = STAYING if world.staying else DOCUMENT
-        condition = document["condition"] | {"environment": environment}
+        # No load is sent here, so nothing is awaited by one.
+        condition = document["condition"] | {"environment": environment, "propagation_seconds": 0}
         self.world, self.run_id, self.arn = world, run_id, f"{MACHINE}{run_id}"
         self.environment = environment
         self.document = document | {"condition": condition}
@@ -120,6 +121,13 @@ class Execution:
         if self._watch_failed():
             return True
         if not self._done("enable_condition"):
+            return False
+        return self._work_failed() or self._enter("await")
+
+    def _await(self) -> bool:
+        if self._watch_failed():
+            return True
+        if not self._done("await_evidence"):
             return False
         return self._work_failed() or self._enter("window", self.waits[1])
 

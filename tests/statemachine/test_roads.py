@@ -32,7 +32,13 @@ BASELINE = [
     "Snapshot baseline",
     "Steady?",
 ]
-CONDITION = ["Enable condition", "Who generates load?", "Generate load", "Evaluate measures"]
+CONDITION = [
+    "Enable condition",
+    "Await evidence",
+    "Who generates load?",
+    "Generate load",
+    "Evaluate measures",
+]
 DONE = ["May it stay on?", "Stand watch down"]
 DECIDED = ["May it stay on?", "Let measures settle", "Stand watch down"]
 MAY_STAY, STAYS = {"may_stay": True}, {"was_on": False}
@@ -56,7 +62,7 @@ def planned(at_once: int = 1, window_seconds: int = 60) -> dict[str, Any]:
 
 
 class Functions:
-    """Twelve functions of which all goes well; remembers the events that each was given."""
+    """Functions of which all goes well; remembers the events that each was given."""
 
     def __init__(self) -> None:
         self.events: dict[str, list[dict[str, Any]]] = {name: [] for name in FUNCTIONS}
@@ -157,9 +163,14 @@ ROADS: Mapping[str, tuple[dict[str, Function], list[str], str | None]] = {
         [*BASELINE, CONDITION[0], *FINALLY, *RECOVERY, *VERDICT, *RED],
         "ConditionNotEnabled",
     ),
+    "evidence cannot be awaited": (
+        {"AwaitEvidence": fails(ConditionNotEnabled("rolled back"))},
+        [*BASELINE, *CONDITION[:2], *FINALLY, *RECOVERY, *VERDICT, *RED],
+        "ConditionNotEnabled",
+    ),
     "load fails": (
         {"GenerateLoad": fails_in("condition")},
-        [*BASELINE, *CONDITION[:3], *FINALLY, *RECOVERY, *VERDICT, *RED],
+        [*BASELINE, *CONDITION[:4], *FINALLY, *RECOVERY, *VERDICT, *RED],
         "RuntimeError",
     ),
     "measures fail": (
@@ -229,7 +240,7 @@ def test_a_guardrail_that_rings_cuts_the_work_off_and_ends_green(functions: Func
 
     execution = functions.run(GenerateLoad=ring, DisableCondition=disable)
     work = [state for state in execution.road if state != "Watch guardrails"]
-    assert work == [*ARMING, *BASELINE, *CONDITION[:3], *FINALLY, *RECOVERY, *VERDICT, *GREEN]
+    assert work == [*ARMING, *BASELINE, *CONDITION[:4], *FINALLY, *RECOVERY, *VERDICT, *GREEN]
     assert execution.output == {"status": "ROLLED_BACK", "reason": "GuardrailRang"}
 
 

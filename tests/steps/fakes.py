@@ -25,7 +25,7 @@ from urllib3 import HTTPResponse
 from cli.embedded.cloudwatch import is_range, range_statistic
 from gameday.conditions.appconfig import Change, Target
 from gameday.conditions.kind import Reach
-from gameday.errors import RunRefused
+from gameday.errors import ConditionNotEnabled, RunRefused
 from gameday.experiment import Phase, parse
 from gameday.manners import Manners
 from gameday.observations import Histogram, LoadReport, Window
@@ -117,6 +117,8 @@ class Switch:
         self.state = "NEVER"
         self.disabled = 0
         self.expires_at = 0.0
+        self.growth: list[float] = []
+        """How far a condition that grows has come, at each look; then it is on for all."""
         self.refusal: RunRefused | None = None
         self.failure: Exception | None = None
         self.unreadable: Exception | None = None
@@ -144,6 +146,11 @@ class Switch:
         remember(Change(version=1))
         self.state, self.expires_at = "BAKING", expires_at
         remember(Change(version=1, deployment=1))
+
+    def grown(self, target: Target, change: Change) -> float:
+        if self.state != "BAKING":
+            raise ConditionNotEnabled("AppConfig rolled it back")
+        return self.growth.pop(0) if self.growth else 100.0
 
     def disable(
         self, target: Target, change: Change | None, run_id: str, notice: Callable[[str], None]

@@ -33,7 +33,7 @@ def given(armed: FakeEnvironment, monkeypatch: pytest.MonkeyPatch) -> GIVEN:
 
 @pytest.mark.parametrize(
     ("phase", "warm_up_seconds", "window_seconds"),
-    [("baseline", 10, 60), ("condition", 60, 60), ("recovery", 0, 120)],
+    [("baseline", 10, 60), ("condition", 10, 60), ("recovery", 0, 120)],
 )
 def test_each_phase_has_its_window_and_warm_up(
     armed: FakeEnvironment, given: GIVEN, phase: str, warm_up_seconds: int, window_seconds: int

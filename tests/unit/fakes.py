@@ -75,7 +75,10 @@ def longest() -> Experiment:
     windows = {f"{phase}_seconds": LONGEST_WINDOW_SECONDS for phase in Phase}
     windows |= {"settle_seconds": 300}
     return experiment(
-        windows=windows, load__warm_up_seconds=120, condition__propagation_seconds=180
+        windows=windows,
+        load__warm_up_seconds=120,
+        condition__propagation_seconds=180,
+        condition__ramp_minutes=10,
     )
 
 
@@ -217,6 +220,8 @@ class FakeAppConfig:
         self.states_of_stop: list[str] = ["ROLLED_BACK"]
         self.lost: set[str] = set()
         self.stops = 0
+        self.strategies: list[str] = []
+        """Of the deployments that were started."""
         if resting is not None:
             self.deploy(resting)
 
@@ -295,6 +300,7 @@ class FakeAppConfig:
             raise _error("ResourceNotFoundException")
         states = self.states_of_next
         started = self._add(environment, profile, version, asked["Description"], states)
+        self.strategies.append(asked["DeploymentStrategyId"])
         self._lose("start_deployment")
         return {"DeploymentNumber": started.number}
 
@@ -348,6 +354,7 @@ def _described(deployment: Deployment) -> Json:
         "ConfigurationVersion": deployment.version,
         "Description": deployment.description,
         "State": deployment.state,
+        "PercentageComplete": 40.0 if deployment.state == "DEPLOYING" else 100.0,
     }
 
 

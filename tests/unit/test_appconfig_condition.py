@@ -237,6 +237,47 @@ def test_enabling_waits_until_the_condition_is_served(fake: FakeAppConfig) -> No
     assert fake.deployments[-1].state == "BAKING"
 
 
+GROWING = CONDITION.model_copy(update={"ramp_minutes": 5})
+
+
+def grow(fake: FakeAppConfig, *states: str) -> tuple[AppConfig, Target, Change]:
+    """Begin a ramp whose deployment goes through these states."""
+    fake.states_of_next = list(states)
+    client = cast(Any, fake)
+    operations = AppConfig(client, client, strategy_id="s1", ramps={5: "s5"}, timeout_seconds=2)
+    target = operations.examine(GROWING)
+    change = operations.enable(GROWING, target, RUN, EXPIRES_AT, None, lambda _: None)
+    return operations, target, change
+
+
+def test_a_ramp_is_enabled_when_it_begins_to_grow(fake: FakeAppConfig) -> None:
+    operations, target, change = grow(fake, "VALIDATING", *["DEPLOYING"] * 3, "BAKING")
+    assert fake.strategies == ["s5"]
+    assert [operations.grown(target, change) for _ in range(3)] == [40.0, 40.0, 100.0]
+
+
+def test_a_condition_without_a_ramp_is_deployed_at_once(fake: FakeAppConfig) -> None:
+    enable(fake, switch(fake).examine(CONDITION))
+    assert fake.strategies == ["s1"]
+
+
+def test_a_ramp_that_is_rolled_back_while_it_grows_is_not_enabled(fake: FakeAppConfig) -> None:
+    operations, target, change = grow(fake, "DEPLOYING", "DEPLOYING", "ROLLED_BACK")
+    operations.grown(target, change)
+    with pytest.raises(ConditionNotEnabled, match="rolled deployment 2 back"):
+        operations.grown(target, change)
+
+
+def test_a_ramp_is_taken_back_while_it_grows_and_how_far_it_had_come_is_told(
+    fake: FakeAppConfig,
+) -> None:
+    operations, target, change = grow(fake, *["DEPLOYING"] * 9)
+    found: list[str] = []
+    operations.disable(target, change, RUN, found.append)
+    assert found == ["DEPLOYING (40 %)"]
+    assert fake.serve() == RESTING
+
+
 def test_enabling_again_after_a_lost_answer_adopts_the_first_deployment(
     fake: FakeAppConfig,
 ) -> None:

@@ -269,6 +269,24 @@ def test_a_condition_found_off_early_is_inconclusive(state: str) -> None:
     assert f"off before its time: its deployment was {state}" in decision.reason
 
 
+def test_a_condition_that_was_not_on_for_all_is_inconclusive() -> None:
+    decision = decide(findings(found_when_disabled="DEPLOYING (80 %)"))
+    assert decision.verdict is Verdict.INCONCLUSIVE
+    assert "had not grown to its end: its deployment was DEPLOYING (80 %)" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("found", "end"),
+    [
+        ("DEPLOYING (40 %)", "taken effect; its deployment was DEPLOYING (40 %)"),
+        ("BAKING", "effect"),
+    ],
+)
+def test_a_guardrail_that_rings_in_a_ramp_is_told_how_far_it_had_come(found: str, end: str) -> None:
+    rung = findings(failure="GuardrailRang", failure_cause="it rang", found_when_disabled=found)
+    assert decide(rung).reason.endswith(end)
+
+
 def test_a_load_that_offered_nothing_is_inconclusive() -> None:
     assert verdict(findings(load=load_report(offered=0, sent=0), requests=0)) == INCONCLUSIVE
 

@@ -13,10 +13,10 @@ from gameday.conditions.failure_lambda import MODES_0, MODES_1
 from gameday.decision import (
     LARGEST_LOAD_ERROR,
     LARGEST_SCHEDULE_ERROR_MS,
-    LEAST_EVIDENCE,
     decide,
 )
 from gameday.errors import InvalidExperiment
+from gameday.evidence import LEAST_EVIDENCE
 from gameday.experiment import (
     Experiment,
     Load,

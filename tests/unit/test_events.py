@@ -36,7 +36,7 @@ TALK = (
     "concurrency-and-throttling",
     "purchase-latency",
 )
-EXPERIMENTS = (*TALK, "smallest", "every-measure")
+EXPERIMENTS = (*TALK, "smallest", "every-measure", "purchase-ramp")
 # The file, the field that its experiment gets wrong, and what the fault says of it.
 BROKEN = [
     ("field-missing", "objective", "Field required"),
@@ -427,7 +427,11 @@ RUNS = [
     "facts",
     [
         {},
-        {"enabled_at": 1_800_000_000.5, "disabled_at": 1_800_000_060.0},
+        {
+            "enabled_at": 1_800_000_000.5,
+            "seen_on_at": 1_800_000_010.25,
+            "disabled_at": 1_800_000_060.0,
+        },
         {"recovery": RECOVERED.model_dump()},
         {"recovery": STILL_MISSED.model_dump()},
     ],

@@ -211,16 +211,25 @@ def test_no_valid_experiment_takes_longer_than_the_longest_run() -> None:
     assert longest().plan.deadline_seconds <= MAXIMUM_RUN_SECONDS
 
 
-@pytest.mark.parametrize(
-    ("warm_up", "propagation", "planned"), [(10, 60, 60), (60, 10, 60), (0, 0, 0)]
-)
-def test_the_condition_has_the_longer_of_both_to_take_effect(
-    warm_up: int, propagation: int, planned: int
-) -> None:
-    plan = experiment(
-        load__warm_up_seconds=warm_up, condition__propagation_seconds=propagation
-    ).plan
-    assert plan.condition_warm_up_seconds == planned
+def test_evidence_is_awaited_while_the_condition_grows_and_reaches_every_instance() -> None:
+    assert experiment(condition__propagation_seconds=17).plan.evidence_seconds == 17
+    plan = experiment(condition__propagation_seconds=17, condition__ramp_minutes=2).plan
+    assert plan.evidence_seconds == 120 + 17
+
+
+@pytest.mark.parametrize("minutes", [0, 3, 11, "2"])
+def test_a_ramp_takes_as_long_as_a_strategy_of_the_stack(minutes: object) -> None:
+    found = faults(changed(smallest(), condition__ramp_minutes=minutes))
+    assert "1, 2, 5 or 10" in found["condition.ramp_minutes"]
+
+
+def test_only_what_appconfig_deploys_grows() -> None:
+    document = changed(smallest(), condition__kind="parameter", condition__parameter="/shop/fault")
+    for name in ("application", "environment", "profile"):
+        del document["condition"][name]
+    assert not faults(document)
+    grown = changed(document, condition__ramp_minutes=2)
+    assert "Extra inputs" in faults(grown)["condition.ramp_minutes"]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +239,8 @@ def test_the_condition_has_the_longer_of_both_to_take_effect(
         ({"windows": {"condition_seconds": 120}}, 60),
         ({"windows": {"recovery_seconds": 180}}, 60),
         ({"windows": {"settle_seconds": 70}}, 30),
-        ({"load__warm_up_seconds": 20}, 10),
+        ({"load__warm_up_seconds": 20}, 20),
+        ({"condition__ramp_minutes": 5}, 300),
         ({"condition__propagation_seconds": 70}, 10),
     ],
 )
@@ -242,7 +252,7 @@ def test_the_deadline_moves_with_everything_that_takes_longer(
 
 
 def test_the_deadline_of_the_smallest_experiment() -> None:
-    windows, warm_ups, settling, minutes, steps = 60 + 60 + 120, 10 + 60, 3 * 60, 3 * 60, 360
+    windows, warm_ups, settling, minutes, steps = 60 + 60 + 120, 2 * 10 + 60, 3 * 60, 3 * 60, 360
     expected = windows + warm_ups + settling + minutes + steps
     assert experiment().plan.deadline_seconds == expected
 
@@ -250,8 +260,10 @@ def test_the_deadline_of_the_smallest_experiment() -> None:
 def test_the_condition_of_the_smallest_experiment_expires_when_its_window_is_over_for_sure() -> (
     None
 ):
-    serving, warm_up, minute, window, margin = 60, 60, 60, 60, 60
-    assert experiment().plan.lease_seconds == serving + warm_up + minute + window + margin
+    serving, evidence, warm_up, minute, window, margin = 60, 60, 10, 60, 60, 60
+    assert experiment().plan.lease_seconds == (
+        serving + evidence + warm_up + minute + window + margin
+    )
 
 
 def test_the_watch_ends_after_the_lease_and_before_the_deadline() -> None:

@@ -234,7 +234,7 @@ def test_the_evidence_is_a_log_line_and_a_metric_in_one(
                 {
                     "Namespace": "Gameday",
                     "Dimensions": [["FunctionName", "Mode"]],
-                    "Metrics": [{"Name": "Injected", "Unit": "Count"}],
+                    "Metrics": [{"Name": "Injected", "Unit": "Count", "StorageResolution": 1}],
                 }
             ]
         },

@@ -442,6 +442,35 @@ def test_a_request_over_the_limit_is_an_overload_and_not_delayed(
     assert report.sent == report.errors[Failure.TIMEOUT] < report.offered == report.failed == 20
 
 
+def warmed_up(target: Target, path: str, *, seconds: int = 60, enough: int = 1) -> list[LoadReport]:
+    """What was seen of a warm-up at 20 requests a second, until it was enough."""
+    seen: list[LoadReport] = []
+    ramp = {"url": f"http://{target.address}{path}", "rate_per_second": 20, "to_per_second": 200}
+    module.warm_up(
+        Load.model_validate_json(json.dumps(ramp)),
+        seconds=seconds,
+        stopped=lambda: len(seen) >= enough,
+        see=seen.append,
+        run_id="run-1",
+    )
+    return seen
+
+
+def test_a_warm_up_tells_what_it_sees_and_ends_when_that_is_enough(target: Target) -> None:
+    started = time.monotonic()
+    first, second, *_ = warmed_up(target, "/status/503", enough=2)
+    assert time.monotonic() - started < 8
+    assert first.window.end == second.window.start
+    assert first.offered == 20 * first.window.seconds
+    assert first.by_status == {"503": first.offered}
+
+
+def test_a_warm_up_ends_with_its_time(target: Target) -> None:
+    seen = warmed_up(target, "/slow", seconds=1, enough=100)
+    assert sum(part.offered for part in seen) == 20
+    assert sum(part.latencies.at_least(400) for part in seen) == 20
+
+
 def test_nothing_is_sent_after_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even while answers are still outstanding: what is sent in 2 s is all that may come."""
     monkeypatch.setattr(module, "_STOP_GRACE_SECONDS", 3.0)

@@ -151,8 +151,17 @@ def test_nothing_waits_for_the_head_start_of_one_worker() -> None:
 
 
 def test_the_requests_of_a_run_are_bounded_by_the_plan() -> None:
-    windows, warm_ups, minutes = 60 + 60 + 120, 10 + 60, 3 * 60
+    windows, warm_ups, minutes = 60 + 60 + 120, 2 * 10 + 60, 3 * 60
     assert experiment().plan.most_requests == 5 * (windows + warm_ups + minutes)
+
+
+def test_of_several_workers_one_awaits_evidence() -> None:
+    none, a_minute = (
+        experiment(load__rate_per_second=8000, condition__propagation_seconds=seconds).plan
+        for seconds in (0, 60)
+    )
+    more = a_minute.most_requests - none.most_requests
+    assert more == 60 * 8000 / none.condition_workers.at_once
 
 
 def test_each_phase_has_its_own_workers() -> None:

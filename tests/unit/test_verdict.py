@@ -84,6 +84,7 @@ def test_moments_are_utc_to_the_millisecond_or_unknown() -> None:
         "modes": ["latency"],
         "function": "images",
         "enabled_at": None,
+        "seen_on_at": None,
         "disabled_at": "2027-01-15T08:00:00.123+00:00",
         "stays_on": None,
     }

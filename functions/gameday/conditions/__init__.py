@@ -38,6 +38,7 @@ def _appconfig(client: Callable[[str], Any], variables: Mapping[str, str]) -> Ki
         control=client("appconfig"),
         data=client("appconfigdata"),
         strategy_id=variables["DEPLOYMENT_STRATEGY"],
+        ramps={minutes: variables[f"RAMP_STRATEGY_{minutes}"] for minutes in appconfig.RAMPS},
     )
 
 

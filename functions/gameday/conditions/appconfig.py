@@ -3,7 +3,8 @@
 Enabling is a deployment with a strategy of no duration and a bake longer than any run: the
 bake is the run. While it lasts AppConfig takes no other deployment to the environment, and its
 own monitors roll back on an alarm. Disabling is StopDeployment with AllowRevert, which
-restores what was there before.
+restores what was there before. A ramp is the same deployment with a strategy that grows before it
+bakes.
 """
 
 from __future__ import annotations
@@ -12,14 +13,23 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from gameday.conditions import kind
 from gameday.conditions.failure_lambda import MODES_1, RULES, Configured, Format, resting_faults
-from gameday.conditions.kind import NEVER, ON, Effect, Reach, Standing, by_mode, polls
+from gameday.conditions.kind import (
+    GROWING,
+    NEVER,
+    ON,
+    Effect,
+    Reach,
+    Standing,
+    by_mode,
+    polls,
+)
 from gameday.errors import (
     ConditionNotDisabled,
     ConditionNotEnabled,
@@ -34,7 +44,12 @@ if TYPE_CHECKING:
     from mypy_boto3_appconfigdata import AppConfigDataClient
 
 _IN_PROGRESS = {"VALIDATING", "DEPLOYING", "BAKING", "ROLLING_BACK"}
+_SERVED = {"BAKING", "COMPLETE"}
 _ENDED_OFF = {"ROLLED_BACK", "REVERTED"}
+_Minutes = Literal[1, 2, 5, 10]
+RAMPS: tuple[int, ...] = get_args(_Minutes)
+"""The minutes that a ramp may take; each has a deployment strategy of its own in the stack."""
+
 _FREEFORM, _FLAGS = "AWS.Freeform", "AWS.AppConfig.FeatureFlags"
 
 
@@ -44,8 +59,17 @@ class _Profile(kind.Condition):
     application: str = Field(min_length=1, max_length=64, description="Name or id.")
     environment: str = Field(min_length=1, max_length=64, description="Name or id.")
     profile: str = Field(min_length=1, max_length=128, description="Name or id.")
+    ramp_minutes: _Minutes | None = Field(
+        default=None,
+        description="How long it grows, in five even steps, until all clients are given it.",
+    )
 
     profile_type: ClassVar[str]
+
+    @property
+    def ramp_seconds(self) -> int:
+        """See `kind.Condition`."""
+        return 60 * (self.ramp_minutes or 0)
 
     def content(self, stored: bytes, expires_at: float) -> dict[str, Any]:
         """The version to deploy, made from the stored one that is deployed now."""
@@ -292,11 +316,15 @@ class Change(kind.Change):
 
 @dataclass(frozen=True)
 class AppConfig:
-    """The two faces of the service, and the strategy with which conditions are deployed."""
+    """The two faces of the service, and the strategies with which conditions are deployed.
+
+    `ramps` are those that grow, by how many minutes they take.
+    """
 
     control: AppConfigClient
     data: AppConfigDataClient
     strategy_id: str
+    ramps: Mapping[int, str] = field(default_factory=dict)
     timeout_seconds: float = 60.0
 
     # -- before ---------------------------------------------------------------------------
@@ -432,7 +460,7 @@ class AppConfig:
         change: Change | None,
         remember: Callable[[Change], None],
     ) -> Change:
-        """Turn the condition on and wait until AppConfig serves it.
+        """Turn the condition on and wait until AppConfig serves it, or begins to.
 
         `remember` is called before the deployment and after it; whatever it raises stops the
         enabling, and a deployment that was started by then is stopped again. Called again
@@ -447,10 +475,10 @@ class AppConfig:
             remember(change)
         number = change.deployment
         if number is None:
-            number = self._start(target, change.version, run_id)
+            number = self._start(condition, target, change.version, run_id)
             change = change.model_copy(update={"deployment": number})
             self._remember_or_stop(target, change, run_id, remember)
-        self._await_served(target, number)
+        self._await_served(target, number, grows=bool(condition.ramp_minutes))
         return change
 
     def _remember_or_stop(
@@ -476,14 +504,15 @@ class AppConfig:
         )
         return answer["VersionNumber"]
 
-    def _start(self, target: Target, version: int, run_id: str) -> int:
+    def _start(self, condition: _Profile, target: Target, version: int, run_id: str) -> int:
+        minutes = condition.ramp_minutes
         try:
             answer = self.control.start_deployment(
                 ApplicationId=target.application_id,
                 EnvironmentId=target.environment_id,
                 ConfigurationProfileId=target.profile_id,
                 ConfigurationVersion=str(version),
-                DeploymentStrategyId=self.strategy_id,
+                DeploymentStrategyId=self.ramps[minutes] if minutes else self.strategy_id,
                 Description=_description(run_id),
                 LatestDeploymentNumber=target.latest_deployment,  # compare and set
             )
@@ -499,18 +528,21 @@ class AppConfig:
             return ours
         return answer["DeploymentNumber"]
 
-    def _await_served(self, target: Target, number: int) -> None:
+    def _await_served(self, target: Target, number: int, *, grows: bool) -> None:
         for state in self._states(target, number):
-            if state in {"BAKING", "COMPLETE"}:
+            _refuse_rolled_back(number, state)
+            if state in _SERVED or (grows and state == GROWING):
                 return
-            if state in _ENDED_OFF | {"ROLLING_BACK"}:
-                raise ConditionNotEnabled(
-                    f"AppConfig rolled deployment {number} back while it was enabled: "
-                    "look at the monitors of the environment"
-                )
         raise ConditionNotEnabled(
             f"deployment {number} was not served within {self.timeout_seconds:g} s"
         )
+
+    def grown(self, target: Target, change: Change) -> float:
+        """See `kind.Kind`."""
+        number = change.deployment or 0  # it is known: the condition was enabled
+        full = self._deployment(target.application_id, target.environment_id, number)
+        _refuse_rolled_back(number, full["State"])
+        return 100.0 if full["State"] in _SERVED else float(full["PercentageComplete"])
 
     # -- undo -----------------------------------------------------------------------------
 
@@ -525,9 +557,10 @@ class AppConfig:
 
         Idempotent, and harmless when nothing was enabled. `notice` is told the state in which the
         deployment is found, before anything is stopped: `BAKING` in a run that went well,
-        `ROLLED_BACK` when somebody else (a person, a monitor) turned it off before, `NEVER` when
-        it was never started. The version that the run made is deleted, so that an enabling that
-        is still under way somewhere has nothing to deploy.
+        `DEPLOYING` and how far it had come while it grows, `ROLLED_BACK` when somebody else (a
+        person, a monitor) turned it off before, `NEVER` when it was never started. The version
+        that the run made is deleted, so that an enabling that is still under way somewhere has
+        nothing to deploy.
 
         Raises:
             ConfigurationChanged: somebody else deployed over it; nothing was touched.
@@ -543,9 +576,9 @@ class AppConfig:
         if number is None:
             notice(NEVER)
             return
-        found = self._state(target, number)
-        notice(found)
-        if found not in _ENDED_OFF:
+        full = self._deployment(target.application_id, target.environment_id, number)
+        notice(_found(full))
+        if full["State"] not in _ENDED_OFF:
             self._refuse_to_overwrite(target, number)
             self._stop(target, number)
         self._prove_off(target, number)
@@ -720,6 +753,19 @@ def _refuse_other_profiles(condition: _Profile, profile: Mapping[str, Any]) -> N
                 "make one, and let the function read it"
             ]
         )
+
+
+def _refuse_rolled_back(number: int, state: str) -> None:
+    if state in _ENDED_OFF | {"ROLLING_BACK"}:
+        raise ConditionNotEnabled(
+            f"AppConfig rolled deployment {number} back while it was enabled: "
+            "look at the monitors of the environment"
+        )
+
+
+def _found(deployment: Mapping[str, Any]) -> str:
+    state = str(deployment["State"])
+    return f"{state} ({deployment['PercentageComplete']:g} %)" if state == GROWING else state
 
 
 _DESCRIPTION = "gameday run "

@@ -21,6 +21,9 @@ NEVER = "NEVER"
 ON = "BAKING"
 """What an undo found where the condition was on until then, as it should be: AppConfig's word."""
 
+GROWING = "DEPLOYING"
+"""With this begins what an undo found where the condition still grew: AppConfig's word."""
+
 _FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 2.0
 
 
@@ -37,7 +40,7 @@ class Condition(Model):
         default=60,
         ge=0,
         le=180,
-        description="From enabling until every instance of the target obeys: its poll interval.",
+        description="How long an instance may take to obey: its poll interval.",
     )
     evidence: CloudWatchMetric | None = Field(
         default=None,
@@ -64,7 +67,13 @@ class Condition(Model):
             namespace="Gameday",
             name="Injected",
             dimensions={"FunctionName": self.function, "Mode": mode},
+            resolution_seconds=1,
         )
+
+    @property
+    def ramp_seconds(self) -> int:
+        """How long it grows, until it is on for all that it is on for."""
+        return 0
 
     @property
     def effects(self) -> Mapping[str, Effect]:
@@ -186,7 +195,7 @@ class Kind(Protocol):
         change: Any | None,
         remember: Callable[[Any], None],
     ) -> Change:
-        """Turn the condition on and wait until it is.
+        """Turn the condition on and wait until it is, or until it grows.
 
         `remember` is called before anything is changed, and again after; whatever it raises
         stops the enabling, and what was changed by then is undone. Called again after a lost
@@ -195,6 +204,14 @@ class Kind(Protocol):
         Raises:
             ConditionNotEnabled: it was not on in time.
             ConfigurationChanged: somebody else changed the target since the run was armed.
+        """
+        ...
+
+    def grown(self, target: Any, change: Any) -> float:
+        """To what percentage of the target's clients the condition was given so far.
+
+        Raises:
+            ConditionNotEnabled: somebody else (a person, a monitor) turned it off while it grew.
         """
         ...
 

@@ -114,6 +114,10 @@ class Setting(ABC):
                 return change
         raise ConditionNotEnabled(f"{target.name} had not changed in {self.timeout_seconds:g} s")
 
+    def grown(self, target: Target, change: Change) -> float:
+        """See `kind.Kind`: a setting is one for all."""
+        return 100.0
+
     def disable(
         self,
         target: Target,

@@ -24,7 +24,7 @@ def record(mode: str, action: str, count: int = 1, **facts: object) -> None:
     metric = {
         "Namespace": "Gameday",
         "Dimensions": [["FunctionName", "Mode"]],
-        "Metrics": [{"Name": "Injected", "Unit": "Count"}],
+        "Metrics": [{"Name": "Injected", "Unit": "Count", "StorageResolution": 1}],
     }
     _write(
         {
