@@ -115,7 +115,15 @@ class Execution:
     def _baseline(self) -> bool:
         if self._watch_failed():
             return True
-        return self.world.now >= self._ready_at and self._enter("enable")
+        if self.world.now < self._ready_at:
+            return False
+        self._loaded(Phase.BASELINE)
+        return self._enter("enable")
+
+    def _loaded(self, phase: Phase) -> None:
+        """Note what the load of a phase reported."""
+        told = report(phase).model_dump(mode="json")
+        self.world.environment.runs.note(self.run_id, **{f"{phase}_load": told})
 
     def _enable(self) -> bool:
         if self._watch_failed():
@@ -138,8 +146,7 @@ class Execution:
             return False
         if not self.world.staying:  # what was measured makes no difference to any other
             return self._enter("stand_down")
-        loads = {f"{phase}_load": report(phase).model_dump(mode="json") for phase in Phase}
-        self.world.environment.runs.note(self.run_id, **loads)
+        self._loaded(Phase.CONDITION)
         return self._enter("evaluate")
 
     def _evaluate(self) -> bool:

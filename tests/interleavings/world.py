@@ -478,6 +478,7 @@ class World:
     def before(self, caller: Caller, what: str) -> None:
         """Let a caller go on until it is about to make a call."""
         while not caller.pending.endswith(what):
+            assert not caller.over, f"it never calls {what}"
             self.finish(caller, calls=1)
 
     def finish(self, caller: Caller, calls: int = _CALLS_LIMIT) -> None:
