@@ -240,17 +240,18 @@ def test_a_condition_that_somebody_ends_while_it_grows_is_awaited_no_longer(
         handle(environment, "await_evidence", run_id=RUN)
 
 
-def test_a_ramp_that_our_own_undo_ends_is_no_error(
-    environment: FakeEnvironment, enable: Any, sent: Sent
+def test_a_ramp_that_our_own_undo_ends_at_any_moment_is_no_error(
+    environment: FakeEnvironment, enable: Any, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enable(ramp_minutes=1)
-    environment.appconfig.growth = [20] * 10
+    grown = environment.appconfig.grown
+
+    def undone_meanwhile(*what: Any) -> float:
+        handle(environment, "disable_condition", run_id=RUN)
+        return grown(*what)
+
+    monkeypatch.setattr(environment.appconfig, "grown", undone_meanwhile)
     sent.latencies_ms = [20] * 10
-
-    def undo(number: int) -> None:
-        if number == 2:
-            handle(environment, "disable_condition", run_id=RUN)
-
-    sent.at_part = undo
     handle(environment, "await_evidence", run_id=RUN)
-    assert sent.parts == 2
+    assert sent.parts == 1
+    assert "seen_on_at" not in environment.run.facts
