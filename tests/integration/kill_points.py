@@ -46,6 +46,14 @@ ROWS = (*STATES, ROLL_BACK)
 HELD_WITH = "Generate load"
 """In this state a run is ended from outside when it is Roll back that is to die."""
 
+AWAITING = "Await evidence"
+"""In this state load is sent, which belongs to no phase."""
+
+SENDING = (*LOADS, AWAITING)
+
+SETTLING = "Let measures settle"
+"""This state is passed by a run whose flag may stay on."""
+
 PLANNING = "Validate experiment"
 """This state's function says how many workers there are, and how they are called."""
 
@@ -191,7 +199,7 @@ def waiting_points(row: str) -> list[Json]:
     A working state waits in the middle of its work, any other one before the work that follows.
     Load waits for nobody.
     """
-    if row in LOADS:
+    if row in SENDING:
         return []
     if row in TASKS or row == ROLL_BACK:
         return [middle(row)]

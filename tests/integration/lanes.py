@@ -23,6 +23,7 @@ from cli.embedded.aws import HOST, EmbeddedAws
 from gameday.scale import Form
 from tests.house.project import FUNCTIONS, TEMPLATE, of_type
 from tests.integration.kill_points import (
+    AWAITING,
     BREAKING,
     FROM_OUTSIDE,
     HELD_WITH,
@@ -30,6 +31,8 @@ from tests.integration.kill_points import (
     ONCE,
     PLANNING,
     ROLL_BACK,
+    SENDING,
+    SETTLING,
     Cell,
     Death,
     invocation,
@@ -39,6 +42,7 @@ from tests.integration.kill_points import (
     waiting_points,
 )
 from tests.integration.runs import (
+    FLAGS,
     TWO_WORKERS,
     Execution,
     Gameday,
@@ -47,6 +51,7 @@ from tests.integration.runs import (
     Target,
     eventually,
     experiment,
+    flag_experiment,
     observe,
     unique,
 )
@@ -204,7 +209,7 @@ class Lane:
         """Let one run die as the cell says, wait until all is quiet, and look."""
         # Until its timeout, for each load: see TooEarly. Several workers begin later.
         for machine_seconds in (20, 40, 80, 160)[cell.form is not Form.ONE :]:
-            run = _Run(self, cell, self.gameday.target(), unique("run"), machine_seconds)
+            run = _Run(self, cell, self._target(cell), unique("run"), machine_seconds)
             try:
                 run.happen()
                 return run.seen()
@@ -213,6 +218,11 @@ class Lane:
             finally:
                 run.lift()
         raise TooEarly(str(cell))
+
+    def _target(self, cell: Cell) -> Target:
+        if cell.row == SETTLING:
+            return self.gameday.target(FLAGS, kind="AWS.AppConfig.FeatureFlags")
+        return self.gameday.target()
 
     @cached_property
     def machine(self) -> Json:
@@ -353,8 +363,21 @@ class _Run:
         windows = {f"{LOADS[state]}_seconds": LONG_SECONDS for state in self.cell.long_loads}
         url = self.lane.load.url(self.run_id)
         load = {} if self.cell.form is Form.ONE else TWO_WORKERS
-        document = experiment("kill-point", self.target, url, load=load, windows=windows)
+        changes = {"load": load, "windows": windows}
+        if self.cell.row == SETTLING:
+            condition: Json = {"afterwards": "stay_if_passed"}
+            document = flag_experiment("kill-point", self.target, url, condition, **changes)
+        else:
+            condition = {"propagation_seconds": self._awaited_seconds}
+            document = experiment("kill-point", self.target, url, condition=condition, **changes)
         return self.gameday.start(document, self.run_id)
+
+    @property
+    def _awaited_seconds(self) -> int:
+        """How long evidence is waited for; there is none."""
+        if self.cell.row != AWAITING:
+            return 0
+        return 180 if self.cell.death in FROM_OUTSIDE else 5
 
     # -- the plan of the wrapper ----------------------------------------------------------
 
@@ -500,14 +523,14 @@ class _Run:
     def _is_there(self) -> bool:
         """Whether the run has come to the row, and waits where it has something to wait with."""
         row, late = self.cell.row, self.cell.is_late
-        begun = self._journal("begins", row) if row in LOADS else ()
+        begun = self._journal("begins", row) if row in SENDING else ()
         reached = bool(begun) or self.cell.told_as in self.execution.entered()
         status = self.execution.status
         if status == "TIMED_OUT" or (status != "RUNNING" and not (reached or late)):
             self._release()
             self.switch.end()
             raise TooEarly
-        if row in LOADS:
+        if row in SENDING:
             return self._loads(row)
         return reached and (late or bool(self._journal("waits")))
 

@@ -529,6 +529,29 @@ def experiment(name: str, target: Target, url: str, **changes: Any) -> Json:
     }
 
 
+FLAGS: Json = {
+    "version": "1",
+    "flags": {"checkout": {"name": "New checkout"}, "search": {"name": "Search"}},
+    "values": {
+        "checkout": {"enabled": False},
+        "search": {
+            "_variants": [
+                {"name": "beta", "enabled": False, "rule": "(eq $group 'beta')"},
+                {"name": "default", "enabled": False},
+            ]
+        },
+    },
+}
+
+
+def flag_experiment(name: str, target: Target, url: str, condition: Json, **changes: Any) -> Json:
+    """Return an experiment on a flag of the application's own, `checkout` unless it says which."""
+    document = experiment(name, target, url, **changes)
+    del document["condition"]["configuration"]
+    document["condition"] |= {"kind": "flag", "flag": "checkout"} | condition
+    return document
+
+
 def sample_experiment(name: str, application: Application, function: str, **changes: Any) -> Json:
     """Return an experiment on a function of the sample application, whose injector obeys."""
     outputs = application.outputs

@@ -16,6 +16,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from tests.integration.runs import (
+    FLAGS,
     LATENCY,
     LIMIT_SECONDS,
     OFF,
@@ -27,6 +28,7 @@ from tests.integration.runs import (
     Target,
     eventually,
     experiment,
+    flag_experiment,
     flagged_target,
     guarded_target,
     obedient_target,
@@ -494,39 +496,17 @@ def forbidden(gameday: Gameday, url: str) -> Changed:
     return _changed(gameday, document, policies)
 
 
-FLAGS: Json = {
-    "version": "1",
-    "flags": {"checkout": {"name": "New checkout"}, "search": {"name": "Search"}},
-    "values": {
-        "checkout": {"enabled": False},
-        "search": {
-            "_variants": [
-                {"name": "beta", "enabled": False, "rule": "(eq $group 'beta')"},
-                {"name": "default", "enabled": False},
-            ]
-        },
-    },
-}
-
-
 def _flagged(gameday: Gameday, name: str, status: int = 200, **condition: Any) -> Seen:
     """The application's own flag is set, and with the flag `checkout` on it has a status."""
     target, name = gameday.target(FLAGS, kind="AWS.AppConfig.FeatureFlags"), unique(name)
     with flagged_target(lambda: gameday.served(target)["checkout"]["enabled"], status) as address:
-        document = experiment(name, target, address)
-        del document["condition"]["configuration"]
-        document["condition"] |= {
-            "kind": "flag",
-            "flag": "checkout",
-            "propagation_seconds": 2,
-            "evidence": {
-                "namespace": "Gameday",
-                "name": "Requests",
-                "dimensions": {"Experiment": name, "Phase": "condition"},
-            },
-            **condition,
+        evidence = {
+            "namespace": "Gameday",
+            "name": "Requests",
+            "dimensions": {"Experiment": name, "Phase": "condition"},
         }
-        seen = _started(gameday, target, document)
+        condition = {"propagation_seconds": 2, "evidence": evidence} | condition
+        seen = _started(gameday, target, flag_experiment(name, target, address, condition))
         seen.execution.wait()
         seen.execution.event()
     return seen
