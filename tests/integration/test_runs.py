@@ -20,7 +20,7 @@ from tests.integration.runs import (
 from tests.integration.stories import Changed, Expired, Ran, Seen
 
 SCHEMA = Path(__file__).parents[2] / "events" / "verdict.schema.json"
-STATE_TRANSITIONS = 24
+STATE_TRANSITIONS = 25
 """Of a run in which everything happens once, and Step Functions bills each."""
 
 
