@@ -15,7 +15,7 @@ UNIT := $(addprefix tests/,unit steps statemachine template house interleavings)
 
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo run conditions conditions-off test pr check security unit integration interleavings side-by-side kill-matrix interop injector-test format lock injector-bench alarm-bench judge-bench load-bench clean
+.PHONY: help setup demo run conditions conditions-off test pr check security unit integration interleavings side-by-side shifts kill-matrix interop injector-test format lock injector-bench alarm-bench judge-bench load-bench clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -74,10 +74,14 @@ interleavings: $(READY) ## Try many orders of everything that may happen inside 
 	INTERLEAVINGS=3000 $(BIN)/pytest tests/interleavings
 
 integration: $(READY) ## The tests on the embedded AWS.
-	$(BIN)/pytest tests/integration --ignore tests/integration/test_side_by_side.py
+	$(BIN)/pytest tests/integration --ignore tests/integration/test_side_by_side.py \
+	  --ignore tests/integration/test_shifts.py
 
 side-by-side: $(READY) ## Fifty runs on fifty targets that die at random (SEED says how).
 	$(BIN)/pytest tests/integration/test_side_by_side.py --side-by-side 50 --seed $(SEED)
+
+shifts: $(READY) ## A window of eleven minutes, handed on from worker to worker; a quarter of an hour.
+	$(BIN)/pytest tests/integration/test_shifts.py
 
 kill-matrix: $(READY) ## Let a run die in every state in every way; writes docs/kill-matrix.md.
 	$(BIN)/pytest tests/integration/test_kill_matrix.py --all-kill-points

@@ -67,6 +67,9 @@ than this one, and each request may be another one ([scale.md](scale.md)).
 
 {_half(results["half"])}
 
+Medians of {len(results["half"])} rounds, whose p99 was between {_p99s(results["half"])} ms: the goal of 5 ms is met in
+some and missed in others on this machine, whose cores have neighbours. A verdict tolerates 100 ms.
+
 ## The clients that lost
 
 As fast as each can be, over 50 connections, without schedule and histograms.
@@ -125,6 +128,11 @@ def _highest(highest: float, closed: Mapping[str, float]) -> Iterator[Sequence[s
     rows = [("**Gameday**", highest, "open"), *((name, closed[name], "closed") for name in PEERS)]
     for name, rate, model in rows:
         yield name, f"{rate:,.0f}", model, f"{rate / hey:.2f} ×", f"{rate / locust:.1f} ×"
+
+
+def _p99s(rounds: Sequence[Mapping[str, Any]]) -> str:
+    late = [once["report"]["schedule_error_ms"]["p99"] for once in rounds]
+    return f"{min(late):g} and {max(late):g}"
 
 
 def _half(rounds: Sequence[Mapping[str, Any]]) -> str:

@@ -269,7 +269,7 @@ def test_nothing_is_left_behind_wherever_one_thing_happens(
 
 
 @settings(
-    max_examples=int(_MANY or "100"),
+    max_examples=int(_MANY or "60"),
     derandomize=not _MANY,
     deadline=None,
     report_multiple_bugs=False,

@@ -1,12 +1,14 @@
 """docs/load.md says what benchmarks/load measured."""
 
 import json
+import statistics
 
 import pytest
 
 from benchmarks.load import __main__ as bench
 from benchmarks.load.figures import quantile_ms, truth_ms
 from benchmarks.load.report import WHOLE_REPETITIONS
+from gameday.decision import LARGEST_SCHEDULE_ERROR_MS
 from gameday.observations import Histogram
 from gameday.scale import RATE_OF_ONE_WORKER
 
@@ -34,9 +36,10 @@ def test_a_run_plans_with_less_than_one_core_sends_over_tls() -> None:
 
 @whole
 def test_half_of_it_is_sent_in_time_and_answered() -> None:
-    for once in RESULTS["half"]:
-        report = once["report"]
-        assert report["schedule_error_ms"]["p99"] < 5
+    reports = [once["report"] for once in RESULTS["half"]]
+    late = statistics.median(report["schedule_error_ms"]["p99"] for report in reports)
+    assert late < LARGEST_SCHEDULE_ERROR_MS / 10
+    for report in reports:
         assert report["succeeded"] >= 0.99 * report["offered"]
 
 
