@@ -21,7 +21,7 @@ from tests.integration.runs import (
 )
 
 _COPIES = ("shop-2", "shop-3", "shop-4")
-_TOGETHER = 6  # many more at once are no faster on two cores: they make each other's targets slow
+_TOGETHER = 4  # more runs at once are no faster on two cores, and make each other's targets slow
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
