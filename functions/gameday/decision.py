@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from gameday.conditions.kind import GROWING, Effect
+from gameday.conditions.kind import GROWING, ON, Effect
 from gameday.evidence import beyond, far_less, of_status
 from gameday.judge import LARGEST_COUNT_ERROR, Judgement, Recovery, Verdict, all_passed
 from gameday.observations import LoadReport
@@ -213,7 +213,7 @@ def _not_valid(findings: Findings) -> Decision | None:
 def _doubts_of_condition(findings: Findings) -> Iterator[str]:
     """Why what was measured may not have been under the condition."""
     found = findings.found_when_disabled or "unknown"
-    if found != "BAKING":
+    if found != ON:
         what = (
             "had not grown to its end" if found.startswith(GROWING) else "was off before its time"
         )

@@ -21,6 +21,16 @@ from gameday.judge import Judgement, Recovery, judge
 from gameday.observations import Histogram, LoadReport, Observation, Window
 from gameday.runs import Run
 
+STAYS_ON = {
+    "application": "shop",
+    "environment": "production",
+    "profile": "flags",
+    "flag": "checkout",
+    "variant": None,
+    "deployment": 7,
+}
+"""Where a flag of the application was left on."""
+
 EVENTS = Path(__file__).parents[2] / "events"
 
 OUTPUTS = {

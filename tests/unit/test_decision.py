@@ -19,6 +19,7 @@ from gameday.judge import Verdict
 from gameday.observations import Failure, Histogram
 from tests.unit.fakes import (
     RECOVERED,
+    STAYS_ON,
     STILL_MISSED,
     experiment,
     findings,
@@ -464,16 +465,6 @@ def test_only_the_findings_of_a_good_run_pass(found: Findings) -> None:
 def test_the_observations_of_the_fakes_are_those_of_the_smallest_experiment() -> None:
     (measure,) = experiment().measures
     assert observed().values.keys() == measure.queries.keys()
-
-
-STAYS_ON = {
-    "application": "shop",
-    "environment": "production",
-    "profile": "flags",
-    "flag": "checkout",
-    "variant": None,
-    "deployment": 7,
-}
 
 
 def test_a_passed_run_says_where_its_flag_stays() -> None:

@@ -19,6 +19,7 @@ from tests.unit.fakes import (
     EVENTS,
     OUTPUTS,
     RECOVERED,
+    STAYS_ON,
     STILL_MISSED,
     findings,
     load_report,
@@ -334,16 +335,6 @@ def test_the_verdicts_schema_has_every_failure() -> None:
 def test_the_verdicts_schema_has_every_kind_of_condition() -> None:
     condition = SCHEMA["$defs"]["detail"]["properties"]["condition"]
     assert condition["properties"]["kind"]["enum"] == list(KINDS)
-
-
-STAYS_ON = {
-    "application": "shop",
-    "environment": "production",
-    "profile": "flags",
-    "flag": "checkout",
-    "variant": None,
-    "deployment": 7,
-}
 
 
 @pytest.mark.parametrize("verdict", Verdict)
